@@ -1,0 +1,112 @@
+"""From paths inside bars to candles: open, high, low, close, volume, turnover that agree with each other.
+
+Every bar is cut into ``substeps``. A step moves the price by a factor ``1 + squash(y)``; the extremes
+between the two ends of a step follow the exact law of a Brownian bridge. Finer candles are therefore
+part of the same market, and they add up to the coarser ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..candles.table import as_candles
+from .assets import Asset
+
+WICKS = 1.2  # variance inside a step relative to that of the step: real bars are a little taller than Brownian ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubBars:
+    """The steps of one asset, every array of shape ``(bars, substeps)``."""
+
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    turnover: NDArray[np.float64]
+
+    def merged(self, asset: Asset) -> dict[str, NDArray[np.float64]]:
+        """One bar per row: first open, highest high, lowest low, last close, summed volume and turnover."""
+        return {
+            "open": self.open[:, 0],
+            "high": self.high.max(axis=1),
+            "low": self.low.min(axis=1),
+            "close": self.close[:, -1],
+            "volume": np.round(self.volume.sum(axis=1), asset.lot_decimals),
+            "turnover": self.turnover.sum(axis=1),
+        }
+
+    def flat(self) -> dict[str, NDArray[np.float64]]:
+        """One bar per step."""
+        return {name: getattr(self, name).ravel() for name in ("open", "high", "low", "close", "volume", "turnover")}
+
+
+def squash(y: NDArray) -> NDArray:
+    """``y / sqrt(1 + y**2)``: a return in (-1, 1), odd in ``y``, equal to ``y`` for small moves.
+
+    Odd keeps a symmetric shock a fair game in *simple* returns, so that the price itself is a martingale;
+    above -1 keeps the price positive. Built from operations that IEEE 754 rounds alike everywhere.
+    """
+    return y / np.sqrt(1.0 + y * y)
+
+
+def build_sub_bars(
+    steps: NDArray,
+    variance: NDArray,
+    asset: Asset,
+    *,
+    volume: NDArray,
+    rng: np.random.Generator,
+) -> SubBars:
+    """Prices and volumes of every step of one asset.
+
+    Args:
+        steps: moves ``y`` including any drift, shape ``(bars, substeps)``.
+        variance: variance of the bar that the extremes follow, shape ``(bars,)``.
+        volume: base volume of each bar before rounding, shape ``(bars,)``.
+        rng: draws extremes and the split of the volume; draws come bar by bar.
+    """
+    bars, substeps = steps.shape
+    extremes, split = rng.spawn(2)
+    growth = np.cumprod(1.0 + squash(steps).ravel())
+    close = asset.price * growth
+    start = np.concatenate([[asset.price], close[:-1]]).reshape(bars, substeps)
+    spread = 2.0 * WICKS * (variance / substeps)[:, None, None] * extremes.standard_exponential((bars, substeps, 2))
+    top = 0.5 * (steps + np.sqrt(steps**2 + spread[..., 0]))
+    bottom = 0.5 * (steps - np.sqrt(steps**2 + spread[..., 1]))
+
+    tick, digits = 10.0**-asset.decimals, asset.decimals
+    price = {
+        "open": start,
+        "close": close.reshape(bars, substeps),
+        "high": start * (1.0 + squash(top)),
+        "low": start * (1.0 + squash(bottom)),
+    }
+    price = {k: np.maximum(np.round(v, digits), tick) for k, v in price.items()}
+    price["high"] = np.maximum(price["high"], np.maximum(price["open"], price["close"]))
+    price["low"] = np.minimum(price["low"], np.minimum(price["open"], price["close"]))
+
+    effort = 0.3 + np.abs(steps) / np.sqrt(variance / substeps)[:, None]
+    effort *= split.standard_gamma(6.0, (bars, substeps))
+    lots = volume[:, None] * effort / effort.sum(axis=1, keepdims=True)
+    lots = np.maximum(np.round(lots, asset.lot_decimals), 10.0**-asset.lot_decimals)
+    typical = (price["open"] + price["high"] + price["low"] + price["close"]) / 4.0
+    # whole quote units: sums of whole numbers are exact; the clip keeps turnover / volume inside the bar
+    turnover = np.clip(np.round(lots * typical), np.ceil(lots * price["low"]), np.floor(lots * price["high"]))
+    turnover = np.where(np.ceil(lots * price["low"]) <= np.floor(lots * price["high"]), turnover, lots * typical)
+    return SubBars(**price, volume=lots, turnover=turnover)
+
+
+def candle_table(columns: list[dict[str, NDArray]], assets: list[Asset], times: pd.DatetimeIndex) -> pd.DataFrame:
+    """The candles of all assets in the contract's order (symbol, then time)."""
+    order = sorted(range(len(assets)), key=lambda i: assets[i].symbol)
+    data = {name: np.concatenate([columns[i][name] for i in order]) for name in columns[0]}
+    frame = pd.DataFrame(data)
+    frame.insert(0, "symbol", np.repeat([assets[i].symbol for i in order], len(times)))
+    frame.insert(0, "open_time", pd.DatetimeIndex(np.tile(times.to_numpy(), len(assets)), tz="UTC"))
+    return as_candles(frame, sort=False)
