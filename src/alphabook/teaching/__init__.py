@@ -1,0 +1,34 @@
+"""What the chapters are taught with: claims, exercise checks, predictions, figures, benchmark cells.
+
+Light to import: Matplotlib and Plotly are loaded by :func:`setup`.
+"""
+
+from .bench import bench, machine
+from .checks import CheckResult, Wrong, check, exercise, exercise_index
+from .claims import claim
+from .figures import setup, show
+from .palette import COLORS, DARK, LIGHT, themed_svg
+from .predict import calibration, forget, predict, reveal
+from .sources import source_banner
+
+__all__ = [
+    "COLORS",
+    "DARK",
+    "LIGHT",
+    "CheckResult",
+    "Wrong",
+    "bench",
+    "calibration",
+    "check",
+    "claim",
+    "exercise",
+    "exercise_index",
+    "forget",
+    "machine",
+    "predict",
+    "reveal",
+    "setup",
+    "show",
+    "source_banner",
+    "themed_svg",
+]
