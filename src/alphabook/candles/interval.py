@@ -171,5 +171,5 @@ _NAMED = {
     "ONE_HOUR": "1h", "TWO_HOUR": "2h", "FOUR_HOUR": "4h", "SIX_HOUR": "6h", "ONE_DAY": "1d",
 }  # fmt: skip
 
-BYBIT_INTERVALS = tuple(Interval(v) for v in "1m 3m 5m 15m 30m 1h 2h 4h 6h 12h 1d 1w 1M".split())
-BINANCE_INTERVALS = tuple(Interval(v) for v in "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w".split())
+BYBIT_INTERVALS = tuple(Interval(v) for v in "1m 3m 5m 15m 30m 1h 2h 4h 6h 12h 1d 1w 1M".split())  # noqa: SIM905
+BINANCE_INTERVALS = tuple(Interval(v) for v in "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w".split())  # noqa: SIM905

@@ -116,7 +116,9 @@ def parse_time(when: object, *, name: str = "time") -> pd.Timestamp:
             return pd.Timestamp(int(when), unit="ms", tz="UTC")
         stamp = pd.Timestamp(when)  # type: ignore[arg-type]
     except (ValueError, TypeError) as error:
-        raise TimeRangeError(f"{name} {when!r} is not a time ({error}); write it like 2024-01-31 or 2024-01-31T12:00Z") from None
+        raise TimeRangeError(
+            f"{name} {when!r} is not a time ({error}); write it like 2024-01-31 or 2024-01-31T12:00Z"
+        ) from None
     if stamp is pd.NaT:
         raise TimeRangeError(f"{name} {when!r} is not a time; write it like 2024-01-31 or 2024-01-31T12:00Z")
     return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
