@@ -54,11 +54,27 @@ class Asset:
 
 # Scale and correlation of five large coins 2021-10 .. 2024-12, rounded; a one-factor fit of their correlations.
 PROFILES = (
-    Asset(symbol="BTCUSDT", price=40_000, volatility=0.54, loading=0.91, turnover=190e6, price_decimals=1),
-    Asset(symbol="ETHUSDT", price=2_500, volatility=0.68, loading=0.94, turnover=72e6, price_decimals=2),
-    Asset(symbol="SOLUSDT", price=100, volatility=1.05, loading=0.77, turnover=33e6, price_decimals=3),
-    Asset(symbol="XRPUSDT", price=0.6, volatility=0.84, loading=0.67, turnover=11e6, price_decimals=4),
-    Asset(symbol="BNBUSDT", price=300, volatility=0.64, loading=0.83, turnover=2.3e6, price_decimals=2),
+    Asset(
+        symbol="BTCUSDT",
+        price=40_000,
+        volatility=0.54,
+        loading=0.91,
+        turnover=190e6,
+        price_decimals=0,
+        volume_decimals=0,
+    ),
+    Asset(
+        symbol="ETHUSDT", price=2_500, volatility=0.68, loading=0.94, turnover=72e6, price_decimals=1, volume_decimals=0
+    ),
+    Asset(
+        symbol="SOLUSDT", price=100, volatility=1.05, loading=0.77, turnover=33e6, price_decimals=2, volume_decimals=0
+    ),
+    Asset(
+        symbol="XRPUSDT", price=0.6, volatility=0.84, loading=0.67, turnover=11e6, price_decimals=4, volume_decimals=0
+    ),
+    Asset(
+        symbol="BNBUSDT", price=300, volatility=0.64, loading=0.83, turnover=2.3e6, price_decimals=1, volume_decimals=1
+    ),
 )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..candles.table import as_candles
 from .assets import Asset
 
-WICKS = 1.2  # variance inside a step relative to that of the step: real bars are a little taller than Brownian ones
+WICKS = 1.3  # variance inside a step relative to that of the step: real bars are a little taller than Brownian ones
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,12 +25,15 @@ class Clustering:
         half_lives: hours after which a memory has lost half of a shock.
         degrees: degrees of freedom of the Student-t shocks, above 2 (``inf`` for Gaussian shocks).
         leverage: extra weight of falls over rises in what is remembered, in [-1, 1].
+        ceiling: largest variance that memories may build up to, relative to the average (50 is seven times
+            the usual volatility); without it, rare strings of large shocks feed on themselves.
     """
 
-    weights: tuple[float, ...] = (0.45, 0.48)
-    half_lives: tuple[float, ...] = (4.0, 240.0)
-    degrees: float = 5.0
+    weights: tuple[float, ...] = (0.40, 0.55)
+    half_lives: tuple[float, ...] = (1.0, 30.0)
+    degrees: float = 4.5
     leverage: float = 0.1
+    ceiling: float = 50.0
 
     def __post_init__(self) -> None:
         if len(self.weights) != len(self.half_lives):
@@ -45,6 +48,8 @@ class Clustering:
             raise ValueError(f"degrees must exceed 2 (below, a t-shock has no variance), got {self.degrees}")
         if not -1 <= self.leverage <= 1:
             raise ValueError(f"leverage must lie in [-1, 1], got {self.leverage}")
+        if not self.ceiling > 1:
+            raise ValueError(f"ceiling is a multiple of the average variance above 1, got {self.ceiling}")
 
     def rates(self, hours: float) -> NDArray[np.float64]:
         """Share of each memory that one bar of ``hours`` replaces, shape ``(memories,)``."""
@@ -54,11 +59,14 @@ class Clustering:
 NO_CLUSTERING = Clustering(weights=(), half_lives=(), degrees=np.inf, leverage=0.0)
 
 
-def conditional_variance(shocks: ArrayLike, *, weights: ArrayLike, rates: ArrayLike, leverage: float = 0.0) -> NDArray:
+def conditional_variance(
+    shocks: ArrayLike, *, weights: ArrayLike, rates: ArrayLike, leverage: float = 0.0, ceiling: float = np.inf
+) -> NDArray[np.float64]:
     """Variance of each bar given the shocks before it, for shocks of variance one.
 
-    ``h[t] = 1 - sum(w) + sum_k w[k] * m[k, t]`` with ``m[k, t+1] = m[k, t] + a[k] * (h[t] * news[t] - m[k, t])``
-    and ``news = z**2 * (1 - leverage * sign(z))``; every memory starts at one.
+    ``h[t] = min(ceiling, 1 - sum(w) + sum_k w[k] * m[k, t])`` with
+    ``m[k, t+1] = m[k, t] + a[k] * (h[t] * news[t] - m[k, t])`` and ``news = z**2 * (1 - leverage * sign(z))``;
+    every memory starts at one.
 
     Args:
         shocks: standardised shocks ``z``, shape ``(bars, series)``.
@@ -70,8 +78,8 @@ def conditional_variance(shocks: ArrayLike, *, weights: ArrayLike, rates: ArrayL
     """
     z = np.asarray(shocks, dtype=float)
     news = z * z * (1.0 - leverage * np.sign(z))
-    return np.column_stack([_recursion(column, list(map(float, np.asarray(weights))), list(map(float, np.asarray(rates))))
-                            for column in news.T])  # fmt: skip
+    w, a = (np.asarray(x, dtype=float).tolist() for x in (weights, rates))
+    return np.column_stack([_recursion(column, w, a, ceiling) for column in news.T])
 
 
 def mixing(rng: np.random.Generator, bars: int, degrees: float) -> NDArray[np.float64]:
@@ -81,13 +89,15 @@ def mixing(rng: np.random.Generator, bars: int, degrees: float) -> NDArray[np.fl
     return (degrees - 2.0) / (2.0 * rng.standard_gamma(degrees / 2.0, bars))
 
 
-def _recursion(news: NDArray, weights: list[float], rates: list[float]) -> NDArray:
+def _recursion(news: NDArray, weights: list[float], rates: list[float], ceiling: float) -> NDArray:
     if len(weights) == 2:  # the default, unrolled: three times as fast
         (w1, w2), (a1, a2) = weights, rates
         base, m1, m2 = 1.0 - w1 - w2, 1.0, 1.0
         out = []
         for n in news.tolist():
             h = base + w1 * m1 + w2 * m2
+            if h > ceiling:
+                h = ceiling
             out.append(h)
             square = h * n
             m1 += a1 * (square - m1)
@@ -95,7 +105,7 @@ def _recursion(news: NDArray, weights: list[float], rates: list[float]) -> NDArr
         return np.array(out)
     base, memories, out = 1.0 - sum(weights), [1.0] * len(weights), []
     for n in news.tolist():
-        h = base + sum(w * m for w, m in zip(weights, memories, strict=True))
+        h = min(ceiling, base + sum(w * m for w, m in zip(weights, memories, strict=True)))
         out.append(h)
         memories = [m + a * (h * n - m) for a, m in zip(rates, memories, strict=True)]
     return np.array(out)

@@ -8,7 +8,7 @@ Taught in :doc:`/notebooks/data/known_truth`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,7 +45,7 @@ class Truth:
     """
 
     kind: str
-    parameters: dict[str, object]
+    parameters: Mapping[str, object]
     expected_return: pd.DataFrame
     volatility: pd.DataFrame
     oracle: pd.DataFrame
@@ -209,7 +209,11 @@ def _noise(rng: np.random.Generator, bars: int, substeps: int, clustering: Clust
     size = mixing(mixing_rng, bars, clustering.degrees)
     shock = normal.sum(axis=1) * np.sqrt(size)
     known = conditional_variance(
-        shock[:, None], weights=clustering.weights, rates=clustering.rates(hours), leverage=clustering.leverage
+        shock[:, None],
+        weights=clustering.weights,
+        rates=clustering.rates(hours),
+        leverage=clustering.leverage,
+        ceiling=clustering.ceiling,
     )[:, 0]
     actual = known * size
     return _Noise(steps=normal * np.sqrt(actual)[:, None], known=known, actual=actual)
@@ -223,7 +227,7 @@ def _activity(rng: np.random.Generator, intensity: NDArray, hours: float) -> NDA
     for e in rng.standard_normal((len(intensity), 2)).tolist():
         level = keep * level + kick * e[0]
         wander.append(0.55 * level + 0.30 * e[1])
-    return intensity**0.8 * np.exp(np.array(wander) - 0.5 * (0.55**2 + 0.30**2))
+    return intensity * np.exp(np.array(wander) - 0.5 * (0.55**2 + 0.30**2))
 
 
 def _times(step: Interval, start: object, bars: int) -> pd.DatetimeIndex:
