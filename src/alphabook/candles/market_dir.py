@@ -108,9 +108,10 @@ class MarketDir:
     ) -> pd.DataFrame:
         held = self.catalogue()
         held["market"] = [Market(v, k) for v, k in zip(held["venue"], held["kind"], strict=True)]
+        held["key"] = [m.key for m in held["market"]]
         keep = held["interval"] == bar.value
         if venue is not None:
-            keep &= (held["venue"] == venue) | [m.key == venue for m in held["market"]]
+            keep &= (held["venue"] == venue) | (held["key"] == venue)
         if kind is not None:
             keep &= held["kind"] == kind
         if start is not None:
@@ -123,12 +124,12 @@ class MarketDir:
         if held.empty:
             return []
         best = min(held["market"], key=preference)
-        return sorted(set(held.loc[[m == best for m in held["market"]], "symbol"]))
+        return sorted(set(held.loc[held["key"] == best.key, "symbol"]))
 
     def _read_one(
         self, symbol: str, market: Market, bar: Interval, start: object | None, end: object | None, held: pd.DataFrame
     ) -> pd.DataFrame:
-        mine = held[(held["symbol"] == symbol) & [m == market for m in held["market"]]]
+        mine = held[(held["symbol"] == symbol) & (held["key"] == market.key)]
         parts = [self.read_file(f, symbols=[symbol]) for f in sorted(set(mine["file"]))]
         out = as_candles(pd.concat(parts, ignore_index=True), interval=bar)
         if len(parts) > 1:

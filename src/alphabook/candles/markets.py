@@ -23,9 +23,9 @@ class Market(NamedTuple):
     @property
     def words(self) -> str:
         """Name for a reader: ``"Bybit USDT perpetuals"``."""
-        return _WORDS.get(
-            self, f"{self.venue} {self.kind}" if self.venue != "unknown" else "Parquet files of unknown origin"
-        )
+        if self.venue == "unknown":
+            return "files of unknown origin"
+        return _WORDS.get(self, self.venue if self.kind == "unknown" else f"{self.venue} {self.kind}")
 
     @classmethod
     def parse(cls, key: str) -> Market:

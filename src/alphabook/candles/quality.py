@@ -120,17 +120,17 @@ class QualityReport:
 
     def summary(self) -> str:
         """A few lines of plain text: what was checked, the verdict, and each broken rule once."""
-        size = f"{self.bars:,} candles, {len(self.spans)} symbol{'s' if len(self.spans) != 1 else ''}"
-        lines = [size + (f", {self.interval}" if self.interval else "") + f": {self._verdict()}"]
-        lines += [
-            f"  {s.symbol}: {s.bars:,} bars, {s.first:%Y-%m-%d %H:%M} to {s.last:%Y-%m-%d %H:%M}" for s in self.spans
-        ]
+        shown = self.spans if len(self.spans) <= 8 else self.spans[:7]
+        lines = [f"{_many(self.bars, 'candle')}, {_many(len(self.spans), 'symbol')}"]
+        lines[0] += (f", {self.interval}" if self.interval else "") + f": {self._verdict()}"
+        lines += [f"  {s.symbol}: {_many(s.bars, 'bar')}, {_minute(s.first)} to {_minute(s.last)}" for s in shown]
+        if len(shown) < len(self.spans):
+            lines.append(f"  and {len(self.spans) - len(shown)} more symbols")
         rules = self.by_rule()
         for name, row in rules[rules["findings"] > 0].iterrows():
             first = self.issues[self.issues["rule"] == name].iloc[0]
-            lines.append(
-                f"  {row['severity']} {name}: {_times(row['findings'])}, {row['rows']:,} rows; first: {_place(first)}"
-            )
+            found = f"{_many(row['findings'], 'finding')}, {_many(row['rows'], 'bar')}"
+            lines.append(f"  {row['severity']} {name}: {found}; first: {_place(first)}")
         if self.skipped:
             lines.append(f"  not checked: {', '.join(f'{n} ({RULES[n].needs})' for n in self.skipped)}")
         return "\n".join(lines)
@@ -147,7 +147,7 @@ class QualityReport:
         more = len(self.errors) - 1
         raise CandleError(
             f"{name}: {_place(first)} [{first['rule']}]"
-            + (f", and {more:,} more error{'s' if more != 1 else ''}" if more else "")
+            + (f", and {_many(more, 'more error')}" if more else "")
             + "; list them with validate_candles(...).errors, then mend or drop those rows"
         )
 
@@ -156,7 +156,7 @@ class QualityReport:
 
     def _verdict(self) -> str:
         errors, warnings = len(self.errors), len(self.warnings)
-        return f"{'usable' if self.ok else 'NOT usable'} ({errors:,} errors, {warnings:,} warnings)"
+        return f"{'usable' if self.ok else 'NOT usable'} ({_many(errors, 'error')}, {_many(warnings, 'warning')})"
 
     def _repr_html_(self) -> str:
         rows = []
@@ -176,13 +176,16 @@ class QualityReport:
 
 
 def _place(issue: pd.Series) -> str:
-    when = "no time" if pd.isna(issue["open_time"]) else f"{issue['open_time']:%Y-%m-%d %H:%M}"
     symbol = "no symbol" if pd.isna(issue["symbol"]) else issue["symbol"]
-    return f"{symbol} {when}: {issue['detail']}"
+    return f"{symbol} {_minute(issue['open_time'])}: {issue['detail']}"
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
+def _minute(time: pd.Timestamp) -> str:
+    return "no time" if pd.isna(time) else f"{time:%Y-%m-%d %H:%M}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _no_issues() -> pd.DataFrame:
