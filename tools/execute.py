@@ -125,7 +125,9 @@ def _run_apart(page: Page, parameters: dict[str, Any], done: Path) -> dict[str, 
                 "error": {"cell": None, "name": "Crash", "value": value, "trace": output.splitlines()},
             }
         record = json.loads(result.read_text(encoding="utf-8"))
-        record["claims"] = _rows(claims)
+        rows = _rows(claims)
+        record["claims"] = [row for row in rows if row.get("kind") != "source"]
+        record["sources"] = [row for row in rows if row.get("kind") == "source"]
         record["executed"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         kept = done if "error" not in record else BUILD / "failed" / f"{page.docname}.ipynb"
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -204,12 +206,12 @@ def _end(child: subprocess.Popen) -> None:
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    """The claims a chapter recorded, the last row of each key, in the order they were made."""
-    rows: dict[str, dict[str, Any]] = {}
+    """What a chapter recorded (claims, numbers, sources), the last row of each key, in the order of their making."""
+    rows: dict[tuple[bool, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            rows[row["key"]] = row
+            rows[(row.get("kind") == "source", row["key"])] = row
     return list(rows.values())
 
 
