@@ -148,9 +148,8 @@ def _same(left: Any, right: Any, rtol: float) -> bool:
             if a.shape != b.shape:
                 return False
             if a.dtype.kind in "fc" or b.dtype.kind in "fc":
-                return bool(
-                    np.allclose(a, b, rtol=rtol, atol=rtol * float(np.nanmax(np.abs(a), initial=0.0)), equal_nan=True)
-                )
+                scale = float(np.max(np.abs(a), where=np.isfinite(a), initial=0.0))
+                return bool(np.allclose(a, b, rtol=rtol, atol=rtol * scale, equal_nan=True))
             return bool((a == b).all())
         except (TypeError, ValueError):
             return False

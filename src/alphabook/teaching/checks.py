@@ -33,7 +33,7 @@ from ._page import KEY, emit, escape, in_notebook
 
 KINDS = ("predict", "implement", "bug", "measure", "stretch")
 _ALIASES = {"find the bug": "bug", "find-the-bug": "bug", "find_the_bug": "bug", "implement + check": "implement"}
-_HERE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _FOREIGN = tuple(sysconfig.get_paths()[p] for p in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
@@ -155,7 +155,7 @@ def evaluate(exercise_id: str, answer: object) -> CheckResult:
     except NotImplementedError:
         return todo
     except Exception as error:
-        return _explain(exercise_id, error)
+        return _explain(found, error)
     return CheckResult(exercise_id, "passed", "passed")
 
 
@@ -179,27 +179,28 @@ def exercise_index() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _explain(exercise_id: str, error: Exception) -> CheckResult:
+def _explain(found: Exercise, error: Exception) -> CheckResult:
     """Name the reader's own line where there is one; an assertion of the check itself is a diagnosis."""
-    line = _readers_line(error)
+    line = _readers_line(error, found.check)
     if line is None and isinstance(error, AssertionError):
-        return CheckResult(exercise_id, "wrong", str(error).strip() or "an assertion of the check does not hold")
+        return CheckResult(found.id, "wrong", str(error).strip() or "an assertion of the check does not hold")
     what = "".join(traceback.format_exception_only(error)).strip()
     if line is None:
-        return CheckResult(exercise_id, "error", f"the check could not use your answer: {what}")
+        return CheckResult(found.id, "error", f"the check could not use your answer: {what}")
     number, code = line
     where = f"in line {number} of your code" + (f", `{code}`" if code else "")
-    return CheckResult(exercise_id, "error", f"your answer raised {what}\n{where}")
+    return CheckResult(found.id, "error", f"your answer raised {what}\n{where}")
 
 
-def _readers_line(error: BaseException) -> tuple[int, str] | None:
-    """Number and text of the innermost line that is neither ours nor a library's."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).is_relative_to(_HERE) or frame.filename.startswith((*_FOREIGN, "<frozen")):
-            continue
-        number = frame.lineno or 0
-        return number, (frame.line or linecache.getline(frame.filename, number)).strip()
-    return None
+def _readers_line(error: BaseException, check_function: Callable[..., Any]) -> tuple[int, str] | None:
+    """Number and text of the innermost line that is not ours, not the check's, not a library's."""
+    found = None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        foreign = Path(file).is_relative_to(_PACKAGE) or file.startswith((*_FOREIGN, "<frozen"))
+        if not foreign and frame.f_code is not getattr(check_function, "__code__", None):
+            found = number, linecache.getline(file, number, frame.f_globals).strip()
+    return found
 
 
 _STUB_OPS = {"RESUME", "NOP", "RETURN_CONST", "LOAD_CONST", "RETURN_VALUE", "POP_TOP", "COPY_FREE_VARS"}

@@ -56,8 +56,8 @@ def claim(
         "kind": "claim" if band else "recorded",
         "key": key,
         "value": None if isinstance(plain, float) and not math.isfinite(plain) else plain,
-        "low": low if low is None else float(low),
-        "high": high if high is None else float(high),
+        "low": _end(low),
+        "high": _end(high),
         "unit": unit,
         "text": text,
         "source": _source(source),
@@ -65,7 +65,7 @@ def claim(
     }
     write_row(row)
     if fault is not None:
-        raise ClaimError(f"claim {key}: {_with_unit(plain, unit)} {fault}" + (f" ({text})" if text else ""))
+        raise ClaimError(f"claim {key}: {_exact(plain)} {unit}".rstrip() + f" {fault}" + (f" ({text})" if text else ""))
     _glue(key, plain)
     _show(key, plain, unit, band, text)
     return value
@@ -83,6 +83,8 @@ def read_rows(folder: str | Path) -> list[dict[str, Any]]:
 
 def _plain(key: str, value: object) -> bool | int | float | str:
     """The value as one of four Python types; numpy, pandas and torch scalars are unpacked."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return math.nan
     if isinstance(value, str):
         return str(value)
     if callable(getattr(value, "item", None)):
@@ -96,8 +98,6 @@ def _plain(key: str, value: object) -> bool | int | float | str:
         return str(value.isoformat())
     if isinstance(value, numbers.Real):
         return float(value)
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return math.nan
     raise TypeError(f"claim {key}: a claim is a bool, a number or text, got {type(value).__name__}")
 
 
@@ -117,7 +117,12 @@ def _band(key: str, value: bool | int | float | str, low: float | None, high: fl
         return f"must be at most {_number(high)}"
     if high is None:
         return f"must be at least {_number(low)}"
-    return f"must lie in {_number(low)} .. {_number(high)}"
+    return f"must be between {_number(low)} and {_number(high)}"
+
+
+def _end(end: float | None) -> float | None:
+    """An end of a band for a row; an infinite end is none."""
+    return None if end is None or math.isinf(end) else float(end)
 
 
 def _fault(value: bool | int | float | str, low: float | None, high: float | None) -> str | None:
@@ -125,7 +130,7 @@ def _fault(value: bool | int | float | str, low: float | None, high: float | Non
         return None if value else "should be True"
     if isinstance(value, str):
         return None
-    band = f"{'-inf' if low is None else _number(low)} .. {'inf' if high is None else _number(high)}"
+    band = f"{'-inf' if low is None else f'{low:.12g}'} .. {'inf' if high is None else f'{high:.12g}'}"
     if not math.isfinite(value):
         return f"is not a finite number (band {band})"
     if low is not None and value < low:
@@ -172,6 +177,11 @@ def _source(source: object) -> str | None:
 def _with_unit(value: bool | int | float | str, unit: str) -> str:
     shown = value if isinstance(value, str) else _number(value)
     return f"{shown} {unit}".rstrip()
+
+
+def _exact(value: object) -> str:
+    """All digits, for an error: 1.00001 above a band that ends at 1 must not read as 1."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from ._page import PAGE, escape, say, write_row
@@ -9,7 +11,7 @@ from ._page import PAGE, escape, say, write_row
 FETCH = "alphabook fetch --preset book"
 
 
-def source_banner(candles: pd.DataFrame, wanted: str = "real") -> str:
+def source_banner(candles: pd.DataFrame, wanted: str = "real") -> None:
     """Say where these candles come from, show it, and note it for the claims and the status page.
 
     The candles tell their origin in ``attrs["source"]`` and ``attrs["venue"]`` (see ``load_candles``).
@@ -18,8 +20,8 @@ def source_banner(candles: pd.DataFrame, wanted: str = "real") -> str:
         wanted: ``"real"`` when the section is about the real market: on a simulated one the banner then
             tells how to get real candles. ``"simulated"`` when a known truth is the point. ``"any"`` otherwise.
 
-    Returns:
-        The origin in words.
+    Raises:
+        ValueError: ``wanted`` is none of the three.
     """
     if wanted not in ("real", "simulated", "any"):
         raise ValueError(f"wanted is 'real', 'simulated' or 'any', got {wanted!r}")
@@ -36,7 +38,6 @@ def source_banner(candles: pd.DataFrame, wanted: str = "real") -> str:
         f"<p><strong>{escape(lead)}</strong> {escape(facts)}</p>" + (f"<p>{escape(rest)}</p>" if rest else ""),
         css=f"ab-source ab-source-{kind}",
     )
-    return origin
 
 
 def source_kind(candles: pd.DataFrame) -> str:
@@ -58,28 +59,29 @@ def _sentences(kind: str, wanted: str) -> tuple[str, str]:
         return "Computed on real candles.", ""
     if wanted == "real":
         return (
-            "Computed on the simulated market, because no real candles are on this machine.",
+            "Computed on the simulated market, not on real candles.",
             f"To see this page on real ones run `{FETCH}` once, or point `ALPHABOOK_MARKET_DIR` at a folder of "
             'Parquet candles, set `SOURCE = "store"` in the parameters cell, and run the page again.',
         )
     return "Computed on a simulated market, whose truth is known.", ""
 
 
-def _span(candles: pd.DataFrame) -> dict[str, object]:
+def _span(candles: pd.DataFrame) -> dict[str, Any]:
     times = candles["open_time"] if "open_time" in candles else pd.Series(dtype="datetime64[ms, UTC]")
-    symbols = candles["symbol"].nunique() if "symbol" in candles else 0
+    symbols = sorted(candles["symbol"].unique()) if "symbol" in candles else []
     return {
         "interval": candles.attrs.get("interval"),
-        "symbols": int(symbols),
+        "symbols": [str(s) for s in symbols],
         "bars": len(candles),
         "first": None if times.empty else f"{times.min():%Y-%m-%d}",
         "last": None if times.empty else f"{times.max():%Y-%m-%d}",
     }
 
 
-def _describe(span: dict[str, object]) -> str:
+def _describe(span: dict[str, Any]) -> str:
     if not span["bars"]:
         return "no candles"
-    count = f"{span['bars']:,} {span['interval'] or ''} candles".replace("  ", " ")
-    names = "1 symbol" if span["symbols"] == 1 else f"{span['symbols']} symbols"
-    return f"{count} of {names}, {span['first']} to {span['last']}"
+    count = f"{span['bars']:,} candles" + (f" of {span['interval']}" if span["interval"] else "")
+    names = span["symbols"]
+    shown = ", ".join(names) if len(names) <= 6 else f"{len(names)} symbols from {names[0]} to {names[-1]}"
+    return f"{count}, {shown}, {span['first']} to {span['last']}"
