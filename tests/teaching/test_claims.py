@@ -189,7 +189,7 @@ def test_one_small_line_shows_value_unit_and_band(notebook):
         {"scrapbook": {"name": "bars.gaps", "mime_prefix": "application/papermill.record/"}},
     )
     assert line[0]["text/plain"] == "✓ bars.gaps = 1.235e+04 bars (must be between 1 and 20,000) many <gaps>"
-    assert 'class="ab-claim"' in line[0]["text/html"]
+    assert '<div class="ab-claim" id="claim-bars-gaps">' in line[0]["text/html"], "the ledger links to this id"
     assert "many &lt;gaps&gt;" in line[0]["text/html"]
 
 

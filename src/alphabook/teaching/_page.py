@@ -85,10 +85,11 @@ def emit(bundle: dict[str, Any], metadata: dict[str, Any] | None = None) -> None
         display(bundle, raw=True, metadata=metadata or {})
 
 
-def say(text: str, markup: str, *, css: str) -> None:
+def say(text: str, markup: str, *, css: str, anchor: str = "") -> None:
     """Show a small block: ``markup`` where HTML is understood, ``text`` elsewhere, print outside IPython."""
     if in_notebook():
-        emit({"text/plain": text, "text/html": f'<div class="{css}">{markup}</div>'})
+        place = f' id="{anchor}"' if anchor else ""
+        emit({"text/plain": text, "text/html": f'<div class="{css}"{place}>{markup}</div>'})
     else:
         print(text)
 

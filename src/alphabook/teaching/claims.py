@@ -162,6 +162,7 @@ def _show(key: str, value: bool | int | float | str, unit: str, band: str, text:
         f'<span class="ab-band">({escape(note)})</span>'
         + (f' <span class="ab-said">{escape(text)}</span>' if text else ""),
         css="ab-claim",
+        anchor="claim-" + key.replace(".", "-"),
     )
 
 
