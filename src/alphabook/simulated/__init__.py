@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from .assets import PROFILES, Asset
 from .garch import NO_CLUSTERING, Clustering, conditional_variance
+from .imperfect import delist, punch_gaps
 from .markets import KINDS, SimulatedMarket, Truth, simulate_market
 from .planted import CALM_AND_STORM, Regime
+from .stylised import CALIBRATION, CALIBRATION_SOURCE, Band, autocorrelation, compare_facts, hill, stylised_facts
 
 if TYPE_CHECKING:
     from .sample import load_sample
 
 __all__ = [
-    "CALM_AND_STORM", "KINDS", "NO_CLUSTERING", "PROFILES",
-    "Asset", "Clustering", "Regime", "SimulatedMarket", "Truth",
-    "conditional_variance", "load_sample", "simulate_market",
+    "CALIBRATION", "CALIBRATION_SOURCE", "CALM_AND_STORM", "KINDS", "NO_CLUSTERING", "PROFILES",
+    "Asset", "Band", "Clustering", "Regime", "SimulatedMarket", "Truth",
+    "autocorrelation", "compare_facts", "conditional_variance", "delist", "hill", "load_sample", "punch_gaps",
+    "simulate_market", "stylised_facts",
 ]  # fmt: skip
 
 

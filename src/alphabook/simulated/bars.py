@@ -67,7 +67,7 @@ def build_sub_bars(
 
     Args:
         steps: moves ``y`` including any drift, shape ``(bars, substeps)``.
-        variance: variance of the bar that the extremes follow, shape ``(bars,)``.
+        variance: variance that each step was drawn with, shape ``(bars, substeps)``.
         volume: base volume of each bar before rounding, shape ``(bars,)``.
         rng: draws extremes and the split of the volume; draws come bar by bar.
     """
@@ -76,7 +76,7 @@ def build_sub_bars(
     growth = np.cumprod(1.0 + squash(steps).ravel())
     close = asset.price * growth
     start = np.concatenate([[asset.price], close[:-1]]).reshape(bars, substeps)
-    spread = 2.0 * WICKS * (variance / substeps)[:, None, None] * extremes.standard_exponential((bars, substeps, 2))
+    spread = 2.0 * WICKS * variance[..., None] * extremes.standard_exponential((bars, substeps, 2))
     top = 0.5 * (steps + np.sqrt(steps**2 + spread[..., 0]))
     bottom = 0.5 * (steps - np.sqrt(steps**2 + spread[..., 1]))
 
@@ -91,7 +91,7 @@ def build_sub_bars(
     price["high"] = np.maximum(price["high"], np.maximum(price["open"], price["close"]))
     price["low"] = np.minimum(price["low"], np.minimum(price["open"], price["close"]))
 
-    effort = 0.3 + np.abs(steps) / np.sqrt(variance / substeps)[:, None]
+    effort = 0.3 + np.abs(steps) / np.sqrt(variance)
     effort *= split.standard_gamma(6.0, (bars, substeps))
     lots = volume[:, None] * effort / effort.sum(axis=1, keepdims=True)
     lots = np.maximum(np.round(lots, asset.lot_decimals), 10.0**-asset.lot_decimals)

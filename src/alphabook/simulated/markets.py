@@ -19,12 +19,12 @@ from ..candles.interval import Interval
 from ..candles.table import parse_time
 from .assets import Asset, as_assets
 from .bars import build_sub_bars, candle_table
-from .garch import Clustering, conditional_variance, mixing
+from .garch import Clustering
+from .noise import HOURS_PER_MONTH, HOURS_PER_YEAR, Grid, activity, draw_noise
 from .planted import CALM_AND_STORM, Regime, lead_lag_drift, momentum_drift, oracle_scores, regime_path
 from .season import seasonal_variance, seasonal_volume
 
 KINDS = ("null", "momentum", "lead_lag", "regimes")
-HOURS_PER_YEAR = 24 * 365
 DEFAULT_START = "2023-01-01"
 
 
@@ -37,7 +37,8 @@ class Truth:
         parameters: everything that fixes the market, for the record.
         expected_return: expected simple return of each bar given all bars before it (and, with regimes,
             its own state), index = open time, a column per symbol.
-        volatility: standard deviation of each bar's return given all bars before it, same shape.
+        volatility: standard deviation of each bar's return given all bars before it, same shape (for bars
+            longer than an hour: given each hour's past, so it is known only when the bar closes).
         oracle: per symbol, the predictable share of variance ``r2`` and the annual ``sharpe`` before costs
             of trading the sign of ``expected_return``.
         edges: for lead-lag, one row per planted edge: leader, follower, lag, slope; else empty.
@@ -92,7 +93,7 @@ def simulate_market(
         symbols: how many, which names, or :class:`Asset` objects.
         bars: bars per symbol.
         interval: length of a bar. Volatility is annual and memories are in hours, whatever the interval;
-            the calibration to real candles is stated for ``"1h"``.
+            longer bars are built from hours. The calibration to real candles is stated for ``"1h"``.
         start: open time of the first bar.
         seed: an integer, or a Generator (which gives a new market each time).
         clustering: GARCH memories and shocks; :data:`~alphabook.simulated.garch.NO_CLUSTERING` gives
@@ -105,8 +106,8 @@ def simulate_market(
         lag: bars by which the leader leads.
         leader, followers: names; by default the first symbol leads the second.
         regimes: states of the market; only ``kind="regimes"`` uses them.
-        substeps: steps that each bar is built from.
-        finer: also return candles of this interval, which must be ``interval / substeps``.
+        substeps: steps that each bar is built from, at least; a bar of several hours has one per hour.
+        finer: also return candles of this interval, which must be one step long.
 
     Raises:
         ValueError: an unknown kind or symbol, or a number outside its range; the message names it.
@@ -116,32 +117,30 @@ def simulate_market(
     step = Interval.parse(interval)
     _check(kind, bars, strength, lookback, shape, lag, substeps)
     times = _times(step, start, bars)
-    hours = 730.0 if step.milliseconds is None else step.milliseconds / 3_600_000
+    hours = HOURS_PER_MONTH if step.milliseconds is None else step.milliseconds / 3_600_000
+    grid = Grid.of(bars, hours, substeps)
     rng = np.random.default_rng(seed)
     shared, *own = rng.spawn(1 + len(assets))
     factor_rng, regime_rng = shared.spawn(2)
+    streams = [stream.spawn(3) for stream in own]
 
-    scale = np.array([a.volatility for a in assets]) * np.sqrt(hours / HOURS_PER_YEAR)
-    multiple, annual_drift, state = np.ones(bars), np.zeros(bars), None
+    scale = np.array([a.volatility for a in assets]) * np.sqrt(hours / HOURS_PER_YEAR)  # of a bar
+    state, multiple, annual_drift = None, np.ones(bars), np.zeros(bars)
     if kind == "regimes":
         state, multiple, annual_drift = regime_path(regimes, bars, hours, regime_rng)
-    season = seasonal_variance(times, hours) if seasonality else np.ones(bars)
-    clock = multiple * np.sqrt(season)
+    clock = multiple[:, None] * np.sqrt(_season(times, grid) if seasonality else np.ones((bars, grid.blocks)))
 
-    factor = _noise(factor_rng, bars, substeps, clustering, hours)
-    noise = np.empty((bars, len(assets), substeps))
-    known = np.empty((bars, len(assets)))  # variance given the past
-    actual = np.empty((bars, len(assets)))  # variance given the past and the size of this bar's shock
-    streams = []
-    for i, (asset, stream) in enumerate(zip(assets, own, strict=True)):
-        shock_rng, bar_rng, volume_rng = stream.spawn(3)
-        streams.append((bar_rng, volume_rng))
-        alone = _noise(shock_rng, bars, substeps, clustering, hours)
-        rest = 1.0 - asset.loading**2
-        size = scale[i] * clock
-        noise[:, i] = size[:, None] * (asset.loading * factor.steps + np.sqrt(rest) * alone.steps)
-        known[:, i] = size**2 * (asset.loading**2 * factor.known + rest * alone.known)
-        actual[:, i] = size**2 * (asset.loading**2 * factor.actual + rest * alone.actual)
+    factor = draw_noise(factor_rng, grid, clustering)
+    noise = np.empty((bars, len(assets), grid.steps))
+    known, actual = np.empty((2, len(assets), bars, grid.blocks))
+    for i, asset in enumerate(assets):
+        alone = draw_noise(streams[i][0], grid, clustering)
+        share, rest = asset.loading, 1.0 - asset.loading**2
+        size = scale[i] / np.sqrt(grid.blocks) * clock
+        moves = size[..., None] * (share * factor.steps + np.sqrt(rest) * alone.steps)
+        noise[:, i] = moves.reshape(bars, grid.steps)
+        known[i] = size**2 * (share**2 * factor.known + rest * alone.known)
+        actual[i] = size**2 * (share**2 * factor.actual + rest * alone.actual)
 
     edges = pd.DataFrame({"leader": [], "follower": [], "lag": [], "slope": []})
     drift = annual_drift[:, None] * scale[None, :] * np.sqrt(hours / HOURS_PER_YEAR)
@@ -157,81 +156,48 @@ def simulate_market(
     busy = seasonal_volume(times, hours) if seasonality else np.ones(bars)
     built = []
     for i, asset in enumerate(assets):
-        bar_rng, volume_rng = streams[i]
-        intensity = np.sqrt(actual[:, i] / scale[i] ** 2 / clock**2)
-        base = asset.turnover * hours / asset.price * busy
-        volume = base * _activity(volume_rng, intensity * multiple, hours)
-        built.append(
-            build_sub_bars(noise[:, i] + drift[:, [i]] / substeps, actual[:, i], asset, volume=volume, rng=bar_rng)
-        )
+        _, bar_rng, volume_rng = streams[i]
+        intensity = np.sqrt((actual[i] / clock**2).sum(axis=1)) / scale[i] * multiple
+        volume = asset.turnover * hours / asset.price * busy * activity(volume_rng, intensity, hours)
+        moves = noise[:, i] + drift[:, [i]] / grid.steps
+        per_step = np.repeat(actual[i] / grid.per_block, grid.per_block, axis=1)
+        built.append(build_sub_bars(moves, per_step, asset, volume=volume, rng=bar_rng))
+    variance = known.sum(axis=2).T
 
-    parameters = {"seed": seed if isinstance(seed, int) else "generator", "symbols": names, "bars": bars,
-                  "interval": step.value, "strength": strength, "lookback": lookback, "shape": shape, "lag": lag}  # fmt: skip
+    label = "generator" if isinstance(seed, np.random.Generator) else int(seed)
+    planted = {"strength": strength, "lookback": lookback, "shape": shape, "lag": lag}
+    parameters = {"seed": label, "symbols": names, "bars": bars, "interval": step.value, **planted}
     index = times.rename("open_time")
     truth = Truth(
         kind=kind,
         parameters=parameters,
         expected_return=pd.DataFrame(drift, index=index, columns=names),
-        volatility=pd.DataFrame(np.sqrt(known), index=index, columns=names),
-        oracle=oracle_scores(drift, known, step.bars_per_year, names),
+        volatility=pd.DataFrame(np.sqrt(variance), index=index, columns=names),
+        oracle=oracle_scores(drift, variance, step.bars_per_year, names),
         edges=edges,
         regime=None if state is None else pd.Series([regimes[s].name for s in state], index=index, name="regime"),
     )
     coarse = candle_table([b.merged(a) for b, a in zip(built, assets, strict=True)], assets, times)
-    source = f"simulated {kind} market (seed {parameters['seed']})"
+    source = f"simulated {kind} market (seed {label})"
     coarse.attrs = {"interval": step.value, "venue": "simulated", "source": source}
     fine = None
     if finer is not None:
         small = Interval.parse(finer)
-        if (
-            step.milliseconds is None
-            or small.milliseconds is None
-            or small.milliseconds * substeps != step.milliseconds
-        ):
-            raise ValueError(f"finer={small} is not {step} / {substeps} substeps")
-        fine = candle_table([b.flat() for b in built], assets, _times(small, start, bars * substeps))
+        if step.milliseconds is None or small.milliseconds != step.milliseconds // grid.steps:
+            raise ValueError(f"finer={small} is not a {step} bar in {grid.steps} steps; change substeps")
+        fine = candle_table([b.flat() for b in built], assets, _times(small, start, bars * grid.steps))
         fine.attrs = {**coarse.attrs, "interval": small.value}
     return SimulatedMarket(candles=coarse, truth=truth, finer=fine)
 
 
-@dataclass(frozen=True)
-class _Noise:
-    """Steps of variance ``1 / substeps`` on average, with the variance known before and after the size is drawn."""
-
-    steps: NDArray
-    known: NDArray
-    actual: NDArray
-
-
-def _noise(rng: np.random.Generator, bars: int, substeps: int, clustering: Clustering, hours: float) -> _Noise:
-    normal_rng, mixing_rng = rng.spawn(2)
-    normal = normal_rng.standard_normal((bars, substeps)) / np.sqrt(substeps)
-    size = mixing(mixing_rng, bars, clustering.degrees)
-    shock = normal.sum(axis=1) * np.sqrt(size)
-    known = conditional_variance(
-        shock[:, None],
-        weights=clustering.weights,
-        rates=clustering.rates(hours),
-        leverage=clustering.leverage,
-        ceiling=clustering.ceiling,
-    )[:, 0]
-    actual = known * size
-    return _Noise(steps=normal * np.sqrt(actual)[:, None], known=known, actual=actual)
-
-
-def _activity(rng: np.random.Generator, intensity: NDArray, hours: float) -> NDArray:
-    """Volume relative to its level: rises with the size of the bar's moves, wanders slowly, and is noisy."""
-    keep = 0.5 ** (hours / 150.0)
-    kick = np.sqrt(1.0 - keep * keep)
-    level, wander = 0.0, []
-    for e in rng.standard_normal((len(intensity), 2)).tolist():
-        level = keep * level + kick * e[0]
-        wander.append(0.55 * level + 0.30 * e[1])
-    return intensity * np.exp(np.array(wander) - 0.5 * (0.55**2 + 0.30**2))
+def _season(times: pd.DatetimeIndex, grid: Grid) -> NDArray[np.float64]:
+    shift = pd.to_timedelta(np.tile(np.arange(grid.blocks), grid.bars) * grid.block_hours, unit="h")
+    blocks = times.repeat(grid.blocks) + shift
+    return seasonal_variance(blocks, grid.block_hours).reshape(grid.bars, grid.blocks)
 
 
 def _times(step: Interval, start: object, bars: int) -> pd.DatetimeIndex:
-    first = step.floor(parse_time(start, name="start"))
+    first = pd.Timestamp(step.floor(parse_time(start, name="start")))  # type: ignore[arg-type]
     freq = pd.offsets.MonthBegin(1) if step.milliseconds is None else step.timedelta
     return pd.date_range(first, periods=bars, freq=freq).as_unit("ms")
 
