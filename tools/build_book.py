@@ -56,7 +56,15 @@ def render() -> int:
     stage_book(BUILD / "executed", build_parameters())
     for leftover in (SITE, BUILD / ".doctrees", BUILD / "jupyter_execute"):
         shutil.rmtree(leftover, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(STAGE), "--path-output", str(ROOT)]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(STAGE),
+        "--path-output",
+        str(ROOT),
+    ]
     command += ["-n", "-W", "--keep-going", "-q"]
     done = subprocess.run(command, cwd=STAGE, env=os.environ, capture_output=True, text=True)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

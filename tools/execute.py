@@ -148,6 +148,7 @@ def _one(job: dict[str, Any]) -> None:
             parameters=job["parameters"],
             cwd=str(Path(job["path"]).parent),
             kernel_name="python3",
+            language="python",
             progress_bar=False,
             execution_timeout=CELL_TIMEOUT,
         )

@@ -91,7 +91,8 @@ def split_figures(cell: NotebookNode) -> list[NotebookNode]:
 
 
 def _continued(cell: NotebookNode, position: int) -> NotebookNode:
-    part = nbformat.v4.new_code_cell("", id=f"{cell.id}-{position}"[:64])
+    # myst-nb skips cells without source; this one is tagged so that its source is not shown
+    part = nbformat.v4.new_code_cell("# continued", id=f"{cell.id}-{position}"[:64])
     part.metadata["tags"] = ["remove-input", *[tag for tag in cell.metadata.get("tags", []) if "output" in tag]]
     part.execution_count = cell.execution_count
     return part

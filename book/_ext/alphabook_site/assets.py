@@ -35,9 +35,9 @@ def _twins(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
 
 
 def twin_images(tag: str, source: str) -> str:
-    """One image per theme; the theme's own classes show exactly one of the two, also to screen readers."""
-    light = _with_class(tag, "only-light")
-    dark = _with_class(tag.replace(source, source.removesuffix(".svg") + DARK_FIGURE), "only-dark")
+    """One image per theme; ``book.css`` shows exactly one of the two, also to screen readers."""
+    light = _with_class(tag, "ab-light")
+    dark = _with_class(tag.replace(source, source.removesuffix(".svg") + DARK_FIGURE), "ab-dark")
     return light + dark
 
 
