@@ -42,7 +42,7 @@ import json
 import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,15 +103,15 @@ class FaultPlan:
     """Which faults strike a call; remembers what has struck before. Not thread-safe."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        self._faults = tuple(faults)
+        self.faults = tuple(faults)
         self._calls: Counter[int] = Counter()
         self._struck: Counter[tuple[int, str]] = Counter()
 
-    def due(self, path: str, request: str, *, has_rows: bool) -> list[tuple[int, Fault]]:
-        """Count a call and return the entries that are due, with their position in the script."""
+    def due(self, path: str, request: str, *, kinds: Collection[str]) -> list[tuple[int, Fault]]:
+        """Count a call for every entry of the given kinds; return the due ones with their position in the script."""
         found = []
-        for i, fault in enumerate(self._faults):
-            if fault.path not in path or (fault.kind in ON_ROWS and not has_rows):
+        for i, fault in enumerate(self.faults):
+            if fault.path not in path or fault.kind not in kinds:
                 continue
             self._calls[i] += 1
             fits = fault.on is None or self._calls[i] in fault.on
@@ -189,7 +189,7 @@ class Alterations:
             return mixed
         if fault.kind == "revised" and count > 1:
             i = (count - 1) // 2  # never the last row, which may be the open bar
-            return rows[: i + fault.options["beside"]] + [stale(rows[i])] + rows[i + 1 :]
+            return [*rows[: i + fault.options["beside"]], stale(rows[i]), *rows[i + 1 :]]
         if fault.kind == "half_open" and count:
             return [*rows, extra(rows[-1])]
         return None

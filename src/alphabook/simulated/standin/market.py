@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ...candles.interval import DAY_MS, Interval
@@ -186,12 +185,6 @@ def parse_name(name: str) -> tuple[Asset, str]:
     return Asset(text, ""), ""
 
 
-def last_price(series: Series, now_ms: int) -> float | None:
-    """Last trade at an instant; ``None`` before the first bar."""
-    low, high = series.span(None, None, now_ms)
-    return series.take(high - 1, high, now_ms)[0].close if high > low else None
-
-
 def _rank(source: Source, venue: str, kind: str, quote: str) -> tuple[bool, bool, bool]:
     return source.venue == venue, source.kind == kind, source.quote == quote
 
@@ -211,9 +204,3 @@ def _venue_and_kind(file: Path, candles: pd.DataFrame) -> tuple[str, str]:
     venue = next((v for v in _VENUES if v in words), str(candles.attrs.get("venue", "")))
     kind = next((_KINDS[w] for w in words if w in _KINDS), str(candles.attrs.get("kind", "")))
     return venue, kind
-
-
-def day_span(series: Series, now_ms: int) -> np.ndarray:
-    """Positions of the bars of the last 24 hours, the open one included."""
-    low, high = series.span(now_ms - DAY_MS, None, now_ms)
-    return np.arange(low, high)

@@ -12,7 +12,7 @@ bars, those are used instead. At the close time nothing is invented: the final b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ class Series:
         return cls(
             interval=interval,
             open_ms=_epoch_ms(times),
-            close_ms=_epoch_ms(pd.DatetimeIndex(interval.close_times(times))),
+            close_ms=_epoch_ms(interval.close_times(times)),
             values=values,
             price_decimals=price_decimals,
             volume_decimals=volume_decimals,
@@ -94,7 +94,7 @@ class Series:
                 np.round(np.add.reduceat(v[:, 5], starts), MAX_DECIMALS),
             ]
         )
-        close_ms = _epoch_ms(pd.DatetimeIndex(interval.close_times(_index(opens[starts]))))
+        close_ms = _epoch_ms(interval.close_times(_index(opens[starts])))
         return Series(
             interval, opens[starts], close_ms, values, self.price_decimals, self.volume_decimals, finer=self
         )  # fmt: skip
@@ -124,20 +124,31 @@ class Series:
 
     def take(self, low: int, high: int, now_ms: int) -> list[Bar]:
         """Bars at positions ``low .. high - 1``; one that is open at ``now_ms`` is shown incomplete."""
-        return [self._bar(i, now_ms) for i in range(low, high)]
+        return [self.seen(i, now_ms) for i in range(low, high)]
 
-    def half_next(self, after_ms: int, last_price: float) -> Bar:
-        """The bar that opens at ``after_ms`` as it looked half-way, flat at ``last_price`` if there is none."""
-        close_ms = int(_epoch_ms(pd.DatetimeIndex(self.interval.close_times(_index(np.array([after_ms])))))[0])
+    def after(self, bar: Bar) -> Bar:
+        """The bar after ``bar`` as it looked half-way, flat at the last price if there is none."""
+        after_ms, last_price = bar.close_ms, bar.close
+        close_ms = int(_epoch_ms(self.interval.close_times(_index(np.array([after_ms]))))[0])
         i = int(np.searchsorted(self.open_ms, after_ms))
         if i < len(self) and self.open_ms[i] == after_ms:
-            return self._bar(i, (after_ms + close_ms) // 2)
+            return self.seen(i, (after_ms + close_ms) // 2)
         return Bar(after_ms, close_ms, last_price, last_price, last_price, last_price, 0.0, 0.0, False)
 
-    def _bar(self, i: int, now_ms: int) -> Bar:
-        start, stop = int(self.open_ms[i]), int(self.close_ms[i])
+    def position(self, when_ms: int) -> int:
+        """Position of the first bar that closes after an instant."""
+        return int(np.searchsorted(self.close_ms, when_ms, side="right"))
+
+    def bounds(self, i: int) -> tuple[int, int]:
+        """Open and close time of the bar at a position."""
+        return int(self.open_ms[i]), int(self.close_ms[i])
+
+    def seen(self, i: int, now_ms: int) -> Bar:
+        """The bar at a position as it stands at ``now_ms``, which must not lie before its open."""
+        start, stop = self.bounds(i)
         if now_ms >= stop:
-            return Bar(start, stop, *map(float, self.values[i]))
+            o, h, lo, c, volume, turnover = (float(x) for x in self.values[i])
+            return Bar(start, stop, o, h, lo, c, volume, turnover)
         if self.finer is not None:
             return self._merged(self.finer.window(start, stop - 1, now_ms), start, stop)
         done = max(0.0, (now_ms - start) / (stop - start))
@@ -155,6 +166,15 @@ class Series:
             round(sum(p.volume for p in parts), MAX_DECIMALS), round(sum(p.turnover for p in parts), MAX_DECIMALS),
             False,
         )  # fmt: skip
+
+
+def stale(bar: Bar) -> Bar:
+    """A bar as it looked before its last trades: another close, less volume."""
+    return bar._replace(
+        close=round((bar.open + 3 * bar.low) / 4, 8) if bar.close != bar.low else bar.high,
+        volume=round(bar.volume * 0.75, 8),
+        turnover=round(bar.turnover * 0.75, 8),
+    )
 
 
 def number(value: float, decimals: int | None = None) -> str:
@@ -191,5 +211,10 @@ def _index(ms: np.ndarray) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(pd.to_datetime(ms, unit="ms", utc=True))
 
 
-def _epoch_ms(times: pd.DatetimeIndex) -> np.ndarray:
-    return times.as_unit("ms").asi8.copy()
+def _epoch_ms(times: Any) -> np.ndarray:
+    return pd.DatetimeIndex(times).as_unit("ms").asi8.copy()
+
+
+def unit(decimals: int) -> str:
+    """The smallest step at so many decimal places, as text: ``0.01``."""
+    return f"{10.0**-decimals:.{decimals}f}"

@@ -7,10 +7,12 @@ it can be tested (and read) without one.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from .faults import Alterations, Fault
@@ -107,3 +109,21 @@ def fingerprint(*parts: object) -> int:
 def share(*parts: object) -> float:
     """Like :func:`fingerprint`, in [0, 1)."""
     return fingerprint(*parts) / 2**32
+
+
+def retry_after(fault: Fault) -> dict[str, str]:
+    """The Retry-After header a fault asks for."""
+    wait = fault.options.get("retry_after")
+    return {} if wait is None else {"Retry-After": seconds_text(wait)}
+
+
+def seconds_text(wait: float) -> str:
+    """Seconds as a header has them: whole and rounded up, except that scripts may ask for less than one."""
+    return f"{wait:g}" if wait < 1 else str(math.ceil(wait))
+
+
+def iso_time(ms: int, places: int) -> str:
+    """ISO text in UTC with so many decimals of a second (0, 3 or 6)."""
+    stamp = datetime.fromtimestamp(ms / 1000, tz=UTC)
+    timespec = {0: "seconds", 3: "milliseconds", 6: "microseconds"}[places]
+    return stamp.isoformat(timespec=timespec).replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Binance's two long shapes: a kline row, and exchangeInfo."""
+"""Binance's long shapes: a kline row, tickers, exchangeInfo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .market import Asset
-from .series import Bar, Series, number
+from .quotes import Day, order_book
+from .series import Bar, Series, number, unit
+from .wire import fingerprint
 
 _ORDER_TYPES = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
 FOREVER_MS = 4_133_404_800_000  # a perpetual's delivery date: 2100-12-25
@@ -33,6 +35,38 @@ def taker(bar: Bar, volume_decimals: int) -> tuple[float, float, int]:
     return round(bar.volume * part, volume_decimals), round(bar.turnover * part, 5), max(1, int(bar.turnover // 5000))
 
 
+def day_ticker(symbol: str, series: Series, day: Day, now_ms: int) -> dict[str, Any]:
+    """One row of ``ticker/24hr``."""
+    p, v = series.price_decimals, series.volume_decimals
+    mean = day.turnover / day.volume if day.volume else day.last
+    trades = max(1, int(day.turnover // 5000))
+    return {
+        "symbol": symbol, "priceChange": number(round(day.last - day.open, p), p),
+        "priceChangePercent": f"{100 * (day.last / day.open - 1):.3f}",
+        "weightedAvgPrice": number(round(mean, p), p), "lastPrice": number(day.last, p), "lastQty": unit(v),
+        "openPrice": number(day.open, p), "highPrice": number(day.high, p), "lowPrice": number(day.low, p),
+        "volume": number(day.volume, v), "quoteVolume": number(round(day.turnover, 2), 2), "openTime": day.open_ms,
+        "closeTime": now_ms, "firstId": fingerprint(symbol), "lastId": fingerprint(symbol) + trades - 1,
+        "count": trades,
+    }  # fmt: skip
+
+
+def best_ticker(symbol: str, series: Series, day: Day, now_ms: int) -> dict[str, Any]:
+    """One row of ``ticker/bookTicker``."""
+    book = order_book(series, now_ms, depth=1)
+    p, v = series.price_decimals, series.volume_decimals
+    (bid, bid_size), (ask, ask_size) = book.bids[0], book.asks[0]
+    return {
+        "symbol": symbol, "bidPrice": number(bid, p), "bidQty": number(bid_size, v), "askPrice": number(ask, p),
+        "askQty": number(ask_size, v), "time": now_ms, "lastUpdateId": fingerprint(symbol, now_ms),
+    }  # fmt: skip
+
+
+def price_ticker(symbol: str, series: Series, day: Day, now_ms: int) -> dict[str, Any]:
+    """One row of ``ticker/price``."""
+    return {"symbol": symbol, "price": number(day.last, series.price_decimals), "time": now_ms}
+
+
 def exchange_info(
     symbols: Iterable[tuple[str, Asset, Series, int]], now_ms: int, *, weight_limit: int
 ) -> dict[str, Any]:
@@ -55,9 +89,10 @@ def exchange_info(
 
 
 def _symbol(symbol: str, asset: Asset, series: Series, first_ms: int) -> dict[str, Any]:
-    tick, step = (f"{10.0**-d:.{d}f}" for d in (series.price_decimals, series.volume_decimals))
+    tick, step = unit(series.price_decimals), unit(series.volume_decimals)
     quote = symbol.removeprefix(asset.base) or "USDT"
     lot = {"maxQty": "10000000", "minQty": step}
+    band = {"multiplierDown": "0.8500", "multiplierUp": "1.1500", "multiplierDecimal": "4"}
     return {
         "symbol": symbol, "pair": symbol, "contractType": "PERPETUAL", "deliveryDate": FOREVER_MS,
         "onboardDate": first_ms, "status": "TRADING", "maintMarginPercent": "2.5000",
@@ -72,7 +107,7 @@ def _symbol(symbol: str, asset: Asset, series: Series, first_ms: int) -> dict[st
             {"limit": 200, "filterType": "MAX_NUM_ORDERS"},
             {"limit": 10, "filterType": "MAX_NUM_ALGO_ORDERS"},
             {"notional": "5", "filterType": "MIN_NOTIONAL"},
-            {"multiplierDown": "0.8500", "multiplierUp": "1.1500", "multiplierDecimal": "4", "filterType": "PERCENT_PRICE"},
+            {**band, "filterType": "PERCENT_PRICE"},
         ],
         "orderTypes": _ORDER_TYPES, "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
     }  # fmt: skip
