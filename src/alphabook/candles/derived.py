@@ -97,7 +97,8 @@ def log_return(candles: pd.DataFrame, interval: str | int | Interval | None = No
 
     Missing where :func:`simple_return` is, and raises where it does.
     """
-    return _named(np.log(candles["close"] / _neighbour_close(candles, interval)), "log_return")
+    ratio = candles["close"] / _neighbour_close(candles, interval)
+    return _named(pd.Series(np.log(ratio), index=candles.index), "log_return")
 
 
 def previous_close(candles: pd.DataFrame) -> pd.Series:

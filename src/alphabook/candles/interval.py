@@ -117,7 +117,7 @@ class Interval(Enum):
 
     def date_range(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
         """Open times of all bars with ``start <= open_time < end``, on the grid."""
-        first = self.floor(start)
+        first = pd.Timestamp(self.floor(start))  # type: ignore[arg-type]
         freq = pd.offsets.MonthBegin(1) if self.milliseconds is None else self.timedelta
         index = pd.date_range(first, end, freq=freq, inclusive="left")
         return index[index >= start].as_unit("ms")

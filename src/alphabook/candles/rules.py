@@ -144,15 +144,12 @@ def _below(table: pd.DataFrame, columns: tuple[str, ...], is_bad: np.ufunc, word
 
 
 def _ohlc(table: pd.DataFrame) -> pd.DataFrame:
-    prices = table[list(PRICE_COLUMNS)]
-    high_bad = table["high"] < prices.max(axis=1)
-    low_bad = table["low"] > prices.min(axis=1)
-    rows = table[high_bad | low_bad]
+    top, bottom = table[list(PRICE_COLUMNS)].max(axis=1), table[list(PRICE_COLUMNS)].min(axis=1)
+    rows = table[(table["high"] < top) | (table["low"] > bottom)]
+    numbers = zip(rows["high"], top[rows.index], rows["low"], bottom[rows.index], strict=True)
     detail = [
-        f"high {r.high:g} is below {max(r.open, r.low, r.close):g}"
-        if r.high < max(r.open, r.low, r.close)
-        else f"low {r.low:g} is above {min(r.open, r.close):g}"
-        for r in rows.itertuples()
+        f"high {high:g} is below {highest:g}" if high < highest else f"low {low:g} is above {lowest:g}"
+        for high, highest, low, lowest in numbers
     ]
     return _findings(rows, detail)
 

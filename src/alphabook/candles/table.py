@@ -16,6 +16,7 @@ an argument. Taught in :doc:`/notebooks/data/when_is_a_bar_known`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from .interval import Interval
 PRICE_COLUMNS = ("open", "high", "low", "close")
 COLUMNS = ("open_time", "symbol", *PRICE_COLUMNS, "volume", "turnover")
 REQUIRED = COLUMNS[:-1]
-TIME_DTYPE = "datetime64[ms, UTC]"
+TIME_DTYPE: Final = "datetime64[ms, UTC]"
 
 
 def as_candles(
@@ -51,6 +52,7 @@ def as_candles(
             out = out.rename(columns={"ts": "open_time"})
         elif isinstance(out.index, pd.DatetimeIndex):
             out.insert(0, "open_time", out.index)
+    out = out.reset_index(drop=True)
     if symbol is not None and "symbol" not in out.columns:
         out["symbol"] = symbol
     missing = [c for c in REQUIRED if c not in out.columns]
