@@ -19,8 +19,8 @@ class Asset:
         volatility: annualised standard deviation of returns (0.6 is 60 % a year of 365 days).
         loading: correlation with the common factor; two assets correlate with the product of theirs.
         turnover: typical turnover of an hour, quote units.
-        price_decimals: digits of a price; by default about six significant digits at ``price``.
-        volume_decimals: digits of a volume; by default about five significant digits of an hour's volume.
+        tick: step of a price; by default a power of ten, about a hundred-thousandth of ``price``.
+        lot: step of a volume; by default a power of ten, about a ten-thousandth of an hour's volume.
     """
 
     symbol: str
@@ -28,8 +28,8 @@ class Asset:
     volatility: float = 0.7
     loading: float = 0.8
     turnover: float = 20e6
-    price_decimals: int | None = None
-    volume_decimals: int | None = None
+    tick: float | None = None
+    lot: float | None = None
 
     def __post_init__(self) -> None:
         if not self.price > 0:
@@ -40,41 +40,29 @@ class Asset:
             raise ValueError(f"loading of {self.symbol} is a correlation in [-1, 1], got {self.loading}")
         if not self.turnover > 0:
             raise ValueError(f"turnover of {self.symbol} must be positive, got {self.turnover}")
+        for name in ("tick", "lot"):
+            step = getattr(self, name)
+            if step is not None and not step > 0:
+                raise ValueError(f"{name} of {self.symbol} must be positive, got {step}")
 
     @property
-    def decimals(self) -> int:
-        """Digits that prices are rounded to."""
-        return _digits(self.price, 6) if self.price_decimals is None else self.price_decimals
+    def price_step(self) -> float:
+        """Step that prices are rounded to."""
+        return _power_of_ten(self.price * 1e-5) if self.tick is None else self.tick
 
     @property
-    def lot_decimals(self) -> int:
-        """Digits that volumes are rounded to."""
-        return _digits(self.turnover / self.price, 5) if self.volume_decimals is None else self.volume_decimals
+    def volume_step(self) -> float:
+        """Step that volumes are rounded to."""
+        return _power_of_ten(self.turnover / self.price * 1e-4) if self.lot is None else self.lot
 
 
 # Scale and correlation of five large coins 2021-10 .. 2024-12, rounded; a one-factor fit of their correlations.
 PROFILES = (
-    Asset(
-        symbol="BTCUSDT",
-        price=40_000,
-        volatility=0.54,
-        loading=0.91,
-        turnover=190e6,
-        price_decimals=0,
-        volume_decimals=0,
-    ),
-    Asset(
-        symbol="ETHUSDT", price=2_500, volatility=0.68, loading=0.94, turnover=72e6, price_decimals=1, volume_decimals=0
-    ),
-    Asset(
-        symbol="SOLUSDT", price=100, volatility=1.05, loading=0.77, turnover=33e6, price_decimals=2, volume_decimals=0
-    ),
-    Asset(
-        symbol="XRPUSDT", price=0.6, volatility=0.84, loading=0.67, turnover=11e6, price_decimals=4, volume_decimals=0
-    ),
-    Asset(
-        symbol="BNBUSDT", price=300, volatility=0.64, loading=0.83, turnover=2.3e6, price_decimals=1, volume_decimals=1
-    ),
+    Asset(symbol="BTCUSDT", price=40_000, volatility=0.54, loading=0.91, turnover=190e6, tick=5.0, lot=1.0),
+    Asset(symbol="ETHUSDT", price=2_500, volatility=0.68, loading=0.94, turnover=72e6, tick=0.2, lot=1.0),
+    Asset(symbol="SOLUSDT", price=100, volatility=1.05, loading=0.77, turnover=33e6, tick=0.05, lot=10.0),
+    Asset(symbol="XRPUSDT", price=0.6, volatility=0.84, loading=0.67, turnover=11e6, tick=0.0001, lot=1_000.0),
+    Asset(symbol="BNBUSDT", price=300, volatility=0.64, loading=0.83, turnover=2.3e6, tick=0.1, lot=1.0),
 )
 
 
@@ -109,5 +97,5 @@ def _name(index: int) -> str:
     return PROFILES[index].symbol if index < len(PROFILES) else f"SIM{index + 1:02d}USDT"
 
 
-def _digits(size: float, significant: int) -> int:
-    return min(8, max(0, significant - math.ceil(math.log10(size))))
+def _power_of_ten(size: float) -> float:
+    return float(f"1e{round(math.log10(size))}")

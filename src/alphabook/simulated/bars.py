@@ -37,7 +37,7 @@ class SubBars:
             "high": self.high.max(axis=1),
             "low": self.low.min(axis=1),
             "close": self.close[:, -1],
-            "volume": np.round(self.volume.sum(axis=1), asset.lot_decimals),
+            "volume": on_grid(self.volume.sum(axis=1), asset.volume_step),
             "turnover": self.turnover.sum(axis=1),
         }
 
@@ -53,6 +53,11 @@ def squash(y: NDArray) -> NDArray:
     above -1 keeps the price positive. Built from operations that IEEE 754 rounds alike everywhere.
     """
     return y / np.sqrt(1.0 + y * y)
+
+
+def on_grid(values: NDArray, step: float) -> NDArray[np.float64]:
+    """Values rounded to multiples of ``step``, as the doubles nearest to those decimals."""
+    return np.round(np.round(values / step) * step, 10)
 
 
 def build_sub_bars(
@@ -80,21 +85,21 @@ def build_sub_bars(
     top = 0.5 * (steps + np.sqrt(steps**2 + spread[..., 0]))
     bottom = 0.5 * (steps - np.sqrt(steps**2 + spread[..., 1]))
 
-    tick, digits = 10.0**-asset.decimals, asset.decimals
+    tick, lot = asset.price_step, asset.volume_step
     price = {
         "open": start,
         "close": close.reshape(bars, substeps),
         "high": start * (1.0 + squash(top)),
         "low": start * (1.0 + squash(bottom)),
     }
-    price = {k: np.maximum(np.round(v, digits), tick) for k, v in price.items()}
+    price = {k: np.maximum(on_grid(v, tick), tick) for k, v in price.items()}
     price["high"] = np.maximum(price["high"], np.maximum(price["open"], price["close"]))
     price["low"] = np.minimum(price["low"], np.minimum(price["open"], price["close"]))
 
     effort = 0.3 + np.abs(steps) / np.sqrt(variance)
     effort *= split.standard_gamma(6.0, (bars, substeps))
     lots = volume[:, None] * effort / effort.sum(axis=1, keepdims=True)
-    lots = np.maximum(np.round(lots, asset.lot_decimals), 10.0**-asset.lot_decimals)
+    lots = np.maximum(on_grid(lots, lot), lot)
     typical = (price["open"] + price["high"] + price["low"] + price["close"]) / 4.0
     # whole quote units: sums of whole numbers are exact; the clip keeps turnover / volume inside the bar
     turnover = np.clip(np.round(lots * typical), np.ceil(lots * price["low"]), np.floor(lots * price["high"]))

@@ -182,6 +182,7 @@ def _write(candles: pd.DataFrame, path: Path) -> None:
         path,
         compression="zstd",
         compression_level=19,
+        row_group_size=len(plain) // plain["symbol"].nunique(),  # a symbol each: smaller dictionaries
         use_dictionary=["symbol", *PRICE_COLUMNS],
         column_encoding={"ts": "DELTA_BINARY_PACKED", "volume": "BYTE_STREAM_SPLIT", "turnover": "BYTE_STREAM_SPLIT"},
     )
