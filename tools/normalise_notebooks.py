@@ -4,8 +4,8 @@
     python tools/normalise_notebooks.py --run      execute as committed, then keep the compared outputs
     python tools/normalise_notebooks.py --check    exit 1 and name the files that are not normalised
 
-Only cells tagged ``nbval-check-output`` keep outputs, and of these only the text on stdout and plain-text results.
-Images, HTML, timings, counters and kernel versions go, so that running a chapter again changes no byte unless a
+Only cells tagged ``nbval-check-output`` keep outputs, and of these only text: stdout, results, glued values.
+Images, timings, counters and kernel versions go, so that running a chapter again changes no byte unless a
 number changed.
 """
 
@@ -21,6 +21,7 @@ from toc import ROOT
 
 COMPARED = "nbval-check-output"
 KEPT_TAGS = ("tags", "mystnb", "slideshow")
+KEPT_KINDS = ("text/plain", "text/html", "text/markdown", "text/latex")
 CELL_TIMEOUT = 120
 
 
@@ -52,7 +53,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 
 def compared_outputs(cell: NotebookNode) -> list[NotebookNode]:
-    """Printed text as one stream (its chunks are a race), and plain-text results."""
+    """Printed text as one stream (its chunks are a race), and the text of results and of claims."""
     kept: list[NotebookNode] = []
     for output in cell.outputs:
         if output.output_type == "stream" and output.name == "stdout":
@@ -60,11 +61,17 @@ def compared_outputs(cell: NotebookNode) -> list[NotebookNode]:
                 kept[-1].text += output.text
             else:
                 kept.append(output)
-        elif output.output_type == "execute_result" and "text/plain" in output.data:
-            output.data = nbformat.from_dict({"text/plain": output.data["text/plain"]})
+        elif output.output_type in ("execute_result", "display_data"):
+            output.data = nbformat.from_dict({kind: text for kind, text in output.data.items() if _is_text(kind)})
             output.metadata = nbformat.from_dict({})
-            kept.append(output)
+            if output.data:
+                kept.append(output)
     return kept
+
+
+def _is_text(kind: str) -> bool:
+    """nbval compares every representation it finds, so all the textual ones stay (the glued value is one)."""
+    return kind.startswith("application/papermill.record/") or kind in KEPT_KINDS
 
 
 def run(notebook: NotebookNode, folder: Path) -> None:
