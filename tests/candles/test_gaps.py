@@ -16,7 +16,7 @@ def gaps_by_walking(candles: pd.DataFrame, interval: str) -> list[tuple]:
     found = []
     for symbol, part in candles.groupby("symbol"):
         there = set(part["open_time"])
-        first_missing = None
+        first_missing, count = None, 0
         for time in Interval.parse(interval).date_range(min(there), max(there) + pd.Timedelta(1, unit="ms")):
             if time not in there:
                 first_missing = first_missing or time

@@ -69,7 +69,7 @@ def test_date_range_holds_the_bars_that_open_inside(start, bars, interval):
 
 
 def test_a_month_has_no_fixed_length():
-    with pytest.raises(IntervalError, match="a month has no fixed length; use Interval.close_times"):
+    with pytest.raises(IntervalError, match=r"a month has no fixed length; use Interval.close_times"):
         _ = Interval.MO1.timedelta
     assert Interval.MO1.milliseconds is None
     assert Interval.MO1.bars_per_year == 12

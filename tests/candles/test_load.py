@@ -137,5 +137,6 @@ def test_the_sample_needs_nothing():
 
 
 def test_importing_candles_loads_nothing_heavy():
-    code = "import sys, alphabook.candles; print([m for m in ('torch', 'aiohttp', 'requests', 'matplotlib') if m in sys.modules])"
+    heavy = "('torch', 'aiohttp', 'requests', 'matplotlib')"
+    code = f"import sys, alphabook.candles; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -139,7 +139,7 @@ def test_a_single_bar_takes_its_interval_from_the_name(tmp_path):
     write(tmp_path, "bybit_linear_4h", make_candles(1, interval="4h"))
     (tmp_path / "bybit_linear_4h.parquet").rename(tmp_path / "what.parquet")
     with pytest.raises(
-        MarketDirError, match="holds no candles .*the interval of BTCUSDT cannot be told from its 1 bars"
+        MarketDirError, match=r"holds no candles .*the interval of BTCUSDT cannot be told from its 1 bars"
     ):
         MarketDir(tmp_path).catalogue()
 
@@ -176,7 +176,7 @@ def test_a_file_cut_short_is_named(tmp_path):
     write(tmp_path, "bybit_linear", make_candles(500))
     path = tmp_path / "bybit_linear.parquet"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(MarketDirError, match="bybit_linear.parquet is not a readable Parquet file"):
+    with pytest.raises(MarketDirError, match=r"bybit_linear.parquet is not a readable Parquet file"):
         MarketDir(tmp_path).catalogue()
 
 
@@ -186,7 +186,7 @@ def test_damage_inside_the_columns_is_named_too(tmp_path):
     content = bytearray(path.read_bytes())
     content[4:2000] = bytes(1996)
     path.write_bytes(bytes(content))
-    with pytest.raises(MarketDirError, match="bybit_linear.parquet is not a readable Parquet file"):
+    with pytest.raises(MarketDirError, match=r"bybit_linear.parquet is not a readable Parquet file"):
         MarketDir(tmp_path).catalogue()
 
 

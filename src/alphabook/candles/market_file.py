@@ -61,9 +61,9 @@ def read_candle_file(path: Path, *, symbols: list[str] | None = None) -> pd.Data
 def _content(path: Path, name: str, modified: int, size: int) -> FileContent:
     schema = pq.read_schema(path)
     when = next((c for c in ("open_time", "ts") if c in schema.names), None)
-    absent = [c for c in REQUIRED[1:] if c not in schema.names]
+    absent = [*([] if when else ["ts"]), *(c for c in REQUIRED[1:] if c not in schema.names)]
     if when is None or absent:
-        return FileContent(name, (), f"no column {', '.join(absent or ['ts'])}")
+        return FileContent(name, (), f"no column {', '.join(absent)}")
     if pa.types.is_timestamp(schema.field(when).type) and schema.field(when).type.tz is None:
         return FileContent(name, (), f"{when} has no time zone, candles are UTC")
     if pq.read_metadata(path).num_rows == 0:

@@ -236,7 +236,7 @@ class CandleStore:
     def _find(
         self, connection: sqlite3.Connection | None, names: list[str], interval: object, venue: str | None
     ) -> list[Series]:
-        """The preferred series of each name that is held, in the order of the names."""
+        """The preferred series of each name that is held, by symbol."""
         bar = None if interval is None else Interval.parse(interval)  # type: ignore[arg-type]
         named = [s for s in all_series(connection) if s.symbol in names]
         held = [s for s in named if venue in (None, s.venue) and bar in (None, s.interval)]
@@ -245,7 +245,7 @@ class CandleStore:
             raise StoreError(f"{self.path} holds {', '.join(names)} at several intervals ({several}); name one")
         markets = {(Market.parse(s.venue), s.symbol): s for s in held}
         chosen = choose_market(names, pd.DataFrame([(m, n) for m, n in markets], columns=["market", "symbol"]))
-        return [markets[chosen[name], name] for name in names if name in chosen]
+        return [markets[chosen[name], name] for name in sorted(chosen)]
 
     def _table(self, query: str, names: list[str], *, times: list[str]) -> pd.DataFrame:
         with self._database.reading() as connection:

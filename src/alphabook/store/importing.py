@@ -83,7 +83,7 @@ def import_folder(
         catalogue = catalogue[catalogue["interval"] == Interval.parse(interval).value]
         if catalogue.empty:
             raise CandleError(f"{folder.path} holds no {Interval.parse(interval)} candles; leave the interval out")
-    by_file = dict(list(catalogue.groupby("file", sort=True)))
+    by_file = {str(file): rows for file, rows in catalogue.groupby("file", sort=True)}
     warnings = {}
     for file, rows in tqdm(by_file.items(), desc="checking", unit="file", disable=not progress):
         parts = _parts(folder, file, rows)
@@ -105,4 +105,4 @@ def _parts(folder: MarketDir, file: str, rows: pd.DataFrame) -> list[tuple[Inter
     """A file's candles, sorted, one table per interval."""
     table = as_candles(folder.read_file(file, symbols=sorted(rows["symbol"])))
     intervals = rows.groupby("interval")["symbol"].agg(set)
-    return [(Interval.parse(text), table[table["symbol"].isin(names)]) for text, names in intervals.items()]
+    return [(Interval.parse(str(text)), table[table["symbol"].isin(names)]) for text, names in intervals.items()]
