@@ -10,7 +10,7 @@ from .binance import BinanceFutures
 from .budget import RateBudget
 from .bybit import Bybit
 from .coinbase import Coinbase
-from .download import BOOK_PRESET, DownloadReport, SymbolReport, download
+from .download import BOOK_PRESET, DownloadReport, Slice, SymbolReport, download
 from .http import HttpClient, Reply, redact
 from .market import Instrument, Level, OrderBook, Ticker
 from .paging import Bar, plan_windows
@@ -21,6 +21,6 @@ VENUES: dict[str, type[Venue]] = {v.name: v for v in (Bybit, BinanceFutures, Coi
 
 __all__ = [
     "BOOK_PRESET", "VENUES", "Artemis", "Bar", "BinanceFutures", "Bybit", "Coinbase", "DownloadReport", "HttpClient",
-    "Instrument", "Level", "OrderBook", "Page", "RateBudget", "Reply", "SymbolReport", "Ticker", "Venue", "Window",
-    "Yahoo", "download", "plan_windows", "redact",
+    "Instrument", "Level", "OrderBook", "Page", "RateBudget", "Reply", "Slice", "SymbolReport", "Ticker", "Venue",
+    "Window", "Yahoo", "download", "plan_windows", "redact",
 ]  # fmt: skip

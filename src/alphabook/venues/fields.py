@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 
 from ..candles.table import TIME_DTYPE
 
+HOUR_MS = 3_600_000
 Rates = dict[int, tuple[float, float]]  # time in ms -> rate, mark price
 
 
@@ -31,11 +31,11 @@ def time_ms(value: Any) -> pd.Timestamp:
     return pd.Timestamp(int(float(value)), unit="ms", tz="UTC")
 
 
-def fill_between(page: Callable[[int, int], Rates], low: int, high: int, *, limit: int) -> Rates:
+def fill_between(page: Callable[[int, int], Rates], low: int, high: int, *, limit: int, step: int = HOUR_MS) -> Rates:
     """All records in ``[low, high]`` ms from pages of ``limit``, whichever end a full page was cut at.
 
-    A page shorter than ``limit`` is complete. After a full one, both sides of what came are asked again,
-    unless nothing fits between the last record and the end at the usual step.
+    A page shorter than ``limit`` is complete. After a full one, both sides of what came are asked again, unless
+    a side is shorter than ``step``, the shortest time between two records that the venue knows.
     """
     found: Rates = {}
     spans = [(low, high)]
@@ -45,12 +45,10 @@ def fill_between(page: Callable[[int, int], Rates], low: int, high: int, *, limi
         found.update(rows)
         if len(rows) < limit:
             continue
-        times = sorted(rows)
-        step = min(b - a for a, b in pairwise(times)) if len(times) > 1 else 1
-        if times[0] - first >= step // 2:
-            spans.append((first, times[0] - 1))
-        if last - times[-1] >= step // 2:
-            spans.append((times[-1] + 1, last))
+        if min(rows) - first >= step:
+            spans.append((first, min(rows) - 1))
+        if last - max(rows) >= step:
+            spans.append((max(rows) + 1, last))
     return found
 
 

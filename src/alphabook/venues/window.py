@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..candles import Interval
+from ..candles.interval import DAY_MS
 from .http import log
 from .paging import Bar, Grid, runs, to_candles
 
@@ -42,15 +43,28 @@ class Window:
 
 
 def settle(
-    symbol: str, interval: Interval, part: Grid, page: Page, missing: list[int], now: int, *, venue: str, source: str
+    symbol: str,
+    interval: Interval,
+    part: Grid,
+    page: Page,
+    missing: list[int],
+    now: int,
+    *,
+    venue: str,
+    source: str,
+    continuous: bool,
 ) -> Window:
     """The window's closed bars at server time ``now`` (ms), its true gaps, and how far it is covered."""
-    first, newest = int(part.opens[0]), _newest(part, now)
-    closed = {int(o) for o, c in zip(part.opens, part.closes, strict=True) if c <= now}
-    keep = [bar for t, bar in sorted(page.bars.items()) if t in closed]
+    first, newest, step = int(part.opens[0]), _newest(part, now), int(part.closes[-1] - part.opens[-1])
+    if continuous:
+        closed = {int(o) for o, c in zip(part.opens, part.closes, strict=True) if c <= now}
+        keep = [bar for t, bar in sorted(page.bars.items()) if t in closed]
+    else:  # a session's bars need not lie on the grid: stock hours open at half past
+        keep = [bar for t, bar in sorted(page.bars.items()) if t + step <= now]
     extra = {k: [v.get(bar.open_ms, float("nan")) for bar in keep] for k, v in (page.extra or {}).items()}
-    until = max((int(c) for c in part.closes if c <= now), default=first)
-    holes = runs(missing, part.opens) if page.bars else []
+    slack = 0 if continuous or step >= DAY_MS else step
+    until = max((int(c) for c in part.closes if c <= now - slack), default=first)
+    holes = runs(missing, part.opens) if page.bars and continuous else []
     if holes and holes[-1][2] <= LATE and holes[-1][1] == newest:
         until = holes[-1][0]  # perhaps only late: not covered, so the next fetch asks again
         holes = holes[:-1]
