@@ -2,10 +2,11 @@
 
 import pandas as pd
 import pytest
+from exchange_double import Answer, client
+
 from alphabook.errors import AuthenticationError, BadRequestError, MalformedReplyError, OutageError, VenueError
 from alphabook.venues import Artemis
 from alphabook.venues.artemis import SENTINELS
-from exchange_double import Answer, client
 
 
 def series(*values):

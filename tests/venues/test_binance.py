@@ -2,6 +2,8 @@
 
 import pandas as pd
 import pytest
+from exchange_double import Answer, client
+
 from alphabook.errors import (
     AuthenticationError,
     BadIntervalError,
@@ -15,7 +17,6 @@ from alphabook.errors import (
 )
 from alphabook.venues import BinanceFutures
 from alphabook.venues.binance import kline_weight
-from exchange_double import Answer, client
 
 T0 = 1_704_067_200_000  # 2024-01-01
 HOUR = 3_600_000
@@ -152,7 +153,8 @@ def test_instruments_take_the_tick_from_the_filters_not_from_the_precision():
 def test_funding_prices_may_be_blank():
     rows = [
         {"symbol": "BTCUSDT", "fundingTime": T0 + 11, "fundingRate": "0.0001", "markPrice": ""},
-        {"symbol": "BTCUSDT", "fundingTime": T0 + 8 * HOUR, "fundingRate": "-0.0002", "markPrice": "42000", "rateType": "Regular"},
+        {"symbol": "BTCUSDT", "fundingTime": T0 + 8 * HOUR, "fundingRate": "-0.0002", "markPrice": "42000",
+         "rateType": "Regular"},
     ]  # fmt: skip
     binance, _, _ = client(BinanceFutures, Answer(rows))
     got = binance.funding_history("BTCUSDT", "2024-01-01", "2024-01-02")

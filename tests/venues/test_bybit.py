@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 import pytest
+from exchange_double import Answer, client
+
 from alphabook.errors import (
     AuthenticationError,
     BadIntervalError,
@@ -15,7 +17,6 @@ from alphabook.errors import (
     UnknownSymbolError,
 )
 from alphabook.venues import Bybit
-from exchange_double import Answer, client
 
 T0 = 1_704_067_200_000  # 2024-01-01
 HOUR = 3_600_000

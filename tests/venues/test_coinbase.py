@@ -2,9 +2,10 @@
 
 import pandas as pd
 import pytest
+from exchange_double import Answer, client
+
 from alphabook.errors import BadRequestError, OutageError, RateLimitedError, RegionBlockedError, UnknownSymbolError
 from alphabook.venues import Coinbase
-from exchange_double import Answer, client
 
 T0 = 1_704_067_200
 LATER = {"Date": "Fri, 05 Jan 2029 04:00:00 GMT"}
@@ -49,7 +50,8 @@ def test_an_hour_without_trades_has_no_row_is_asked_for_again_and_then_reported(
 @pytest.mark.parametrize(("api", "calls"), [("exchange", 30), ("advanced", 26)])
 def test_a_year_of_hours(api, calls):
     def answer(path, query):
-        first, last = (pd.Timestamp(int(query[k]) if api == "advanced" else query[k], unit="s" if api == "advanced" else None) for k in ("start", "end"))  # fmt: skip
+        unit = "s" if api == "advanced" else None
+        first, last = (pd.Timestamp(int(query[k]) if unit else query[k], unit=unit) for k in ("start", "end"))
         times = [int(t.timestamp()) for t in pd.date_range(first, last, freq="h")]
         assert len(times) <= (300 if api == "exchange" else 350)
         if api == "exchange":
@@ -101,7 +103,8 @@ def test_products_of_the_advanced_api_come_in_pages():
     def answer(path, query):
         offset = int(query["offset"])
         names = [f"C{i}-USD" for i in range(offset, min(offset + 500, 1100))]
-        return Answer({"products": [{"product_id": n, "base_currency_id": n[:-4], "quote_currency_id": "USD", "price_increment": "0.01"} for n in names]})  # fmt: skip
+        names = [{"product_id": n, "base_currency_id": n[:-4], "quote_currency_id": "USD"} for n in names]
+        return Answer({"products": names})
 
     coinbase, exchange, _ = client(Coinbase, answer, api="advanced")
     assert len(coinbase.instruments()) == 1100
@@ -110,10 +113,12 @@ def test_products_of_the_advanced_api_come_in_pages():
 
 def test_tickers_and_books_of_both_apis():
     exchange_book = {"bids": [["100", "2", 3]], "asks": [["101", "1", 1]], "time": "2024-01-01T00:00:00.5Z"}
-    advanced_book = {"pricebook": {"bids": [{"price": "100", "size": "2"}], "asks": [{"price": "101", "size": "1"}], "time": "2024-01-01T00:00:00Z"}}  # fmt: skip
+    side = {"bids": [{"price": "100", "size": "2"}], "asks": [{"price": "101", "size": "1"}]}
+    advanced_book = {"pricebook": {**side, "time": "2024-01-01T00:00:00Z"}}
     for api, body in (("exchange", exchange_book), ("advanced", advanced_book)):
         coinbase, _, _ = client(Coinbase, Answer(body), api=api)
         book = coinbase.order_book("BTC-USD", 10)
         assert (book.mid, book.imbalance(1)) == (100.5, pytest.approx(1 / 3))
-    coinbase, _, _ = client(Coinbase, Answer({"price": "100", "bid": "99", "ask": "101", "volume": "5", "time": "2024-01-01T00:00:00Z"}))  # fmt: skip
+    row = {"price": "100", "bid": "99", "ask": "101", "volume": "5", "time": "2024-01-01T00:00:00Z"}
+    coinbase, _, _ = client(Coinbase, Answer(row))
     assert coinbase.ticker("BTC-USD").ask_price == 101

@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 import pytest
+from exchange_double import Answer, client
+
 from alphabook.errors import (
     BadIntervalError,
     BadRequestError,
@@ -14,13 +16,13 @@ from alphabook.errors import (
     VenueError,
 )
 from alphabook.venues import Yahoo
-from exchange_double import Answer, client
 
 LATER = {"Date": "Fri, 05 Jan 2029 04:00:00 GMT"}
 
 
 def chart(stamps, rows, *, adjusted=None, **meta):
-    columns = dict(zip(("open", "high", "low", "close", "volume"), map(list, zip(*rows, strict=True)), strict=False)) if rows else {}  # fmt: skip
+    names = ("open", "high", "low", "close", "volume")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)} if rows else {}
     result = {
         "meta": {"symbol": "X", "exchangeTimezoneName": "America/New_York", "regularMarketTime": 0, **meta},
         "indicators": {"quote": [columns]},
@@ -98,8 +100,12 @@ def test_no_bars_at_all_is_an_empty_table():
     assert yahoo.fetch_candles("GS", "1d", "2023-03-13", "2023-03-16").empty
 
 
-NOT_FOUND = {"chart": {"result": None, "error": {"code": "Not Found", "description": "No data found, symbol may be delisted"}}}  # fmt: skip
-TOO_FAR = {"chart": {"result": None, "error": {"code": "Unprocessable Entity", "description": "1m data not available for startTime=1. Only 8 days worth of 1m granularity data are allowed to be fetched per request."}}}  # fmt: skip
+def refusal(code, text):
+    return {"chart": {"result": None, "error": {"code": code, "description": text}}}
+
+
+NOT_FOUND = refusal("Not Found", "No data found, symbol may be delisted")
+TOO_FAR = refusal("Unprocessable Entity", "1m data not available for startTime=1. Only 8 days worth are allowed.")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,7 @@ def test_what_yahoo_does_not_offer_says_what_does():
     with pytest.raises(BadIntervalError, match="yahoo serves no 3m"):
         yahoo.fetch_candles("GS", "3m", "2023-03-13", "2023-03-16")
     for call in (yahoo.instruments, lambda: yahoo.order_book("GS"), lambda: yahoo.funding_history("GS", 0)):
-        with pytest.raises(VenueError, match="yahoo offers no .* use Bybit"):
+        with pytest.raises(VenueError, match=r"yahoo offers no .* use Bybit"):
             call()
 
 

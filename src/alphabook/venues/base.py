@@ -151,15 +151,9 @@ class Venue(ABC):
                 if part.opens[0] >= now:
                     return  # the window lies in the venue's future
                 yield settle(
-                    symbol,
-                    bar_length,
-                    part,
-                    page,
-                    missing if self.continuous else [],
-                    now,
-                    venue=self.key,
-                    source=self.source(symbol),
-                )
+                    symbol, bar_length, part, page, missing, now,
+                    venue=self.key, source=self.source(symbol), continuous=self.continuous,
+                )  # fmt: skip
 
     def fetch_last(self, symbol: str, interval: str | int | Interval, limit: int = 1000) -> pd.DataFrame:
         """The latest ``limit`` closed bars, any number of them."""
@@ -292,10 +286,10 @@ class Venue(ABC):
 
     def _call_once(self, symbol: str, code: str, part: Grid) -> Page:
         self.candle_calls += 1
-        first, last = int(part.opens[0]), int(part.opens[-1])
+        first, last, end = int(part.opens[0]), int(part.opens[-1]), int(part.closes[-1])
         page = self._page(symbol, code, first, last, len(part))
         # rows beside the request (before its start, or the bar still open after its end) are not answers to it
-        return replace(page, bars={t: b for t, b in page.bars.items() if first <= t <= last})
+        return replace(page, bars={t: b for t, b in page.bars.items() if first <= t < end})
 
     def _on_grid(self, code: str) -> Callable[[int], bool]:
         """Whether an open time can be one at this interval; days are the finest grid checked for longer bars."""
