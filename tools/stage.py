@@ -19,7 +19,7 @@ from toc import ROOT, pages
 from alphabook.teaching.palette import themed_svg
 
 STAGE = ROOT / "_build" / "book"
-FILES = ("_config.yml", "_toc.yml")
+FILES = ("_config.yml", "_toc.yml", "LICENSE")  # the licence page includes the last
 
 
 def stage_book(executed: Path, parameters: dict[str, Any]) -> Path:

@@ -2,7 +2,7 @@
 
 ``claim("bars.gap-count", gaps, low=1, high=40, unit="gaps")`` in a chapter fails the build when the number
 leaves its band, hands it to the prose (``{glue:text}`bars.gap-count:.0f` ``), and writes the row from which
-the page of all claims is made. How to read one is told in :doc:`/book/claims-how`.
+the page of all claims is made. How to read one is told in :doc:`/book/trust`.
 """
 
 from __future__ import annotations

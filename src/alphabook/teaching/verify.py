@@ -106,7 +106,7 @@ def kernel() -> str:
     """Start the kernel that runs the chapters and let it import the package."""
     from jupyter_client.manager import KernelManager
 
-    manager = KernelManager(kernel_cmd=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+    manager = KernelManager(kernel_name="python3")  # the name that the chapters ask for
     manager.start_kernel(extra_arguments=["--log-level=40"])
     client = manager.client()
     try:
