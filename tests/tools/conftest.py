@@ -1,0 +1,6 @@
+"""Tests of ``tools/``: its modules and the factory beside this file can be imported."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
