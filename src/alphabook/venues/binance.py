@@ -176,11 +176,6 @@ class BinanceFutures(Venue):
             return RateLimitedError(
                 f"{said}. Wait {after} and go on", retry_after=60.0 if wait is None else wait, **about
             )
-        if reply.status == 403:
-            return BannedError(
-                f"{said}. Binance's firewall turned this address away; stop for five minutes and send fewer requests",
-                retry_after=300.0, **about,
-            )  # fmt: skip
         if code in (-1121, -1122, -4141):
             return UnknownSymbolError(f"{said}. Check the spelling, like BTCUSDT", **about)
         if code == -1120:
@@ -189,7 +184,7 @@ class BinanceFutures(Venue):
             return OutageError(f"{said}. The venue has an outage; run the same command again later", **about)
         if code in (-1002, -1022, -2014, -2015):
             return AuthenticationError(f"{said}. Public market data needs no key: check the base URL", **about)
-        if reply.status in (401, 404, 408, 451) or reply.status >= 500:
+        if reply.status in (401, 403, 404, 408, 451) or reply.status >= 500:
             return http_error(self.name, reply, text, code=code)
         return BadRequestError(f"{said}. The request is at fault, not the network", **about)
 

@@ -34,6 +34,7 @@ from ..errors import (
 from .budget import RateBudget
 
 log = logging.getLogger("alphabook.venues")
+FORBIDDEN_SECONDS = 300.0  # after a 403 that does not say how long
 USER_AGENT = f"alphabook/{__version__}"
 T = TypeVar("T")
 
@@ -251,6 +252,11 @@ def http_error(
     if status == 418:
         wait = reply.retry_after
         return BannedError(f"{said}. Stop all requests for {_wait_text(wait)}", retry_after=wait, **about)
+    if status == 403:
+        wait = FORBIDDEN_SECONDS if reply.retry_after is None else reply.retry_after
+        return BannedError(
+            f"{said}. The venue turned this address away: stop for {wait:.0f} s", retry_after=wait, **about
+        )
     if status in (408, 425) or status >= 500:
         return OutageError(f"{said}. The venue has an outage; run the same command again later", **about)
     if status == 404:
