@@ -7,18 +7,22 @@ text.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from chapter import read_chapter
 from nbformat import NotebookNode
 from toc import ROOT, pages
 
 from alphabook.teaching.palette import themed_svg
 
 STAGE = ROOT / "_build" / "book"
+CARD_FIELDS = ("label", "title", "kind", "difficulty", "minutes")
+CLAIM = re.compile(r'\s*(<div class="ab-claim")>.*?<code>([^<]+)</code>', re.DOTALL)
 FILES = ("_config.yml", "_toc.yml", "LICENSE")  # the licence page includes the last
 
 
@@ -34,7 +38,18 @@ def stage_book(executed: Path, parameters: dict[str, Any]) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             notebook = nbformat.read(executed / f"{page.docname}.ipynb", 4)
             nbformat.write(prepare(notebook, parameters), target)
+    (STAGE.parent / "exercises.json").write_text(json.dumps(exercise_cards(), indent=1), encoding="utf-8")
     return STAGE
+
+
+def exercise_cards() -> list[dict[str, Any]]:
+    """Every exercise of the book for the index: where it is, its kind, difficulty and minutes."""
+    return [
+        {"docname": page.docname, **{name: getattr(card, name) for name in CARD_FIELDS}}
+        for page in pages()
+        if page.is_chapter
+        for card in read_chapter(page.path).exercises
+    ]
 
 
 def prepare(notebook: NotebookNode, parameters: dict[str, Any]) -> NotebookNode:
@@ -77,6 +92,8 @@ def split_figures(cell: NotebookNode) -> list[NotebookNode]:
             groups[-1][1].append(output)
         else:
             groups.append((None, [output]))
+    for output in cell.outputs:
+        _anchor_claim(output)
     cells = []
     for position, (about, outputs) in enumerate(groups or [(None, [])]):
         part = cell if position == 0 else _continued(cell, position)
@@ -88,6 +105,14 @@ def split_figures(cell: NotebookNode) -> list[NotebookNode]:
             }
         cells.append(part)
     return cells
+
+
+def _anchor_claim(output: NotebookNode) -> None:
+    """Give a claim's line the id that the ledger of claims links to."""
+    data = output.get("data", {})
+    if found := CLAIM.match(data.get("text/html", "")):
+        anchor = "claim-" + found[2].replace(".", "-")
+        data["text/html"] = data["text/html"].replace(found[1], f'{found[1]} id="{anchor}"', 1)
 
 
 def _continued(cell: NotebookNode, position: int) -> NotebookNode:

@@ -1,6 +1,6 @@
 """The site's own Sphinx extension: facts bars, ledgers, chapter graph, offline assets.
 
-Directives: ``{claims-ledger}``, ``{chapter-status}``, ``{chapter-graph}``, ``{exercise-index}``.
+Directives: ``{claims-ledger}``, ``{chapter-status}``, ``{exercise-index}``, ``{chapter-graph}``. ``{exercise-index}``.
 Settings: ``alphabook_status`` (path of the build's ``status.json`` below the source folder).
 """
 
