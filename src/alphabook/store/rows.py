@@ -108,19 +108,16 @@ def read_candles(
             where, values = f"{where} AND open_time {sign} ?", [*values, bound]
     query = f"SELECT {', '.join(stored) or 'open_time'} FROM candles WHERE {where} ORDER BY open_time"
     rows = connection.execute(query, values).fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * max(len(stored), 1)
-    data = {name: _array(name, values) for name, values in zip(stored, columns, strict=False)}
-    out = pd.DataFrame(data, index=pd.RangeIndex(len(rows)))
+    # one matrix of doubles: NULL becomes NaN, and milliseconds are whole numbers far below 2 ** 53
+    matrix = np.array(rows, dtype="float64").reshape(len(rows), max(len(stored), 1))
+    out = pd.DataFrame({name: matrix[:, i] for i, name in enumerate(stored)}, index=pd.RangeIndex(len(rows)))
+    if "open_time" in stored:
+        out["open_time"] = pd.DatetimeIndex(out["open_time"].astype("int64").astype("datetime64[ms]")).tz_localize(
+            "UTC"
+        )
     if "symbol" in wanted:
         out["symbol"] = pd.Series([series.symbol] * len(rows), dtype="str")
     return out[wanted]
-
-
-def _array(name: str, values: tuple) -> object:
-    if name == "open_time":
-        stamps = pd.DatetimeIndex(np.array(values, dtype="int64").astype("datetime64[ms]"))
-        return stamps.tz_localize("UTC")
-    return np.array(values, dtype="float64")  # NULL, a missing turnover, becomes NaN
 
 
 def canonical_blocks(connection: sqlite3.Connection, series: Series) -> Iterator[bytes]:
