@@ -50,7 +50,7 @@ def stylised_facts(
     """Facts of each symbol, one row per symbol; the module's text gives the formulas.
 
     Args:
-        candles: a candle table; every bar's numbers come from that bar and those before it.
+        candles: a candle table.
         lags: lags of the autocorrelations in bars; by default one bar, one day, one week.
         tail_share: share of the returns, largest in size, that the tail index uses.
 
@@ -197,6 +197,8 @@ def _moments(x: NDArray, bars: int, bars_per_year: float) -> dict[str, float]:
 
 def _correlation(a: NDArray, b: NDArray) -> float:
     both = np.isfinite(a) & np.isfinite(b)
+    if not both.any():
+        return float("nan")
     a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
     norm = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / norm) if norm > 0 else float("nan")
