@@ -30,6 +30,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="Look at candles that are already here.")
 app.add_typer(data, name="data")
 
+STOPPED = 130  # exit code of a command that Ctrl-C ended
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="SQLite file; default: ALPHABOOK_STORE or data/market.sqlite")
 ]
@@ -39,12 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 1 for an error with a remedy, 2 for wrong usage, 130 when stopped."""
     try:
         result = typer.main.get_command(app).main(args=argv, prog_name="alphabook", standalone_mode=False)
+        if result == STOPPED:  # typer has turned Ctrl-C into this
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
-    except typer.Exit as leave:
-        return leave.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _complain("stopped. What was fetched is in the store; run the same command again to go on")
-        return 130
+        return STOPPED
+    except typer.Exit as leave:
+        return leave.exit_code
     except AlphabookError as error:
         _complain(str(error))
         return 1
