@@ -65,11 +65,14 @@ def as_candles(
         out["turnover"] = np.nan
     out["open_time"] = _utc_ms(out["open_time"])
     for column in COLUMNS[2:]:
+        if out[column].dtype == "float64":
+            continue
         try:
             out[column] = pd.to_numeric(out[column]).astype("float64")
         except (ValueError, TypeError) as error:
             raise CandleError(f"column {column!r} holds something that is not a number: {error}") from None
-    out["symbol"] = out["symbol"].astype("str")
+    if out["symbol"].dtype != "str":
+        out["symbol"] = out["symbol"].astype("str")
     extra = [c for c in out.columns if c not in COLUMNS]
     out = out[[*COLUMNS, *extra]]
     if sort:
@@ -145,6 +148,8 @@ def split_symbols(symbols: str | Iterable[str]) -> list[str]:
 
 
 def _utc_ms(times: pd.Series) -> pd.Series:
+    if times.dtype == TIME_DTYPE:
+        return times
     if pd.api.types.is_integer_dtype(times):
         times = pd.to_datetime(times, unit="ms", utc=True)
     elif not isinstance(times.dtype, pd.DatetimeTZDtype):
