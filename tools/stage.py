@@ -7,21 +7,18 @@ text.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from chapter import read_chapter
 from nbformat import NotebookNode
 from toc import ROOT, pages
 
 from alphabook.teaching.palette import themed_svg
 
 STAGE = ROOT / "_build" / "book"
-CARD_FIELDS = ("label", "title", "kind", "difficulty", "minutes")
 CLAIM = re.compile(r'\s*(<div class="ab-claim")>.*?<code>([^<]+)</code>', re.DOTALL)
 FILES = ("_config.yml", "_toc.yml", "LICENSE")  # the licence page includes the last
 
@@ -38,18 +35,7 @@ def stage_book(executed: Path, parameters: dict[str, Any]) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             notebook = nbformat.read(executed / f"{page.docname}.ipynb", 4)
             nbformat.write(prepare(notebook, parameters), target)
-    (STAGE.parent / "exercises.json").write_text(json.dumps(exercise_cards(), indent=1), encoding="utf-8")
     return STAGE
-
-
-def exercise_cards() -> list[dict[str, Any]]:
-    """Every exercise of the book for the index: where it is, its kind, difficulty and minutes."""
-    return [
-        {"docname": page.docname, **{name: getattr(card, name) for name in CARD_FIELDS}}
-        for page in pages()
-        if page.is_chapter
-        for card in read_chapter(page.path).exercises
-    ]
 
 
 def prepare(notebook: NotebookNode, parameters: dict[str, Any]) -> NotebookNode:

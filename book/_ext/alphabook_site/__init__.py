@@ -1,6 +1,6 @@
 """The site's own Sphinx extension: facts bars, ledgers, chapter graph, offline assets.
 
-Directives: ``{claims-ledger}``, ``{chapter-status}``, ``{exercise-index}``, ``{chapter-graph}``. ``{exercise-index}``.
+Directives: ``{claims-ledger}``, ``{chapter-status}``, ``{chapter-graph}``, ``{exercise-index}``.
 Settings: ``alphabook_status`` (path of the build's ``status.json`` below the source folder).
 """
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import assets, exercises, facts, graph, ledger
+from . import api, assets, exercises, facts, graph, ledger
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("alphabook_status", "../status.json", "html")
-    for part in (ledger, graph, exercises, facts, assets):
+    for part in (api, ledger, graph, exercises, facts, assets):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

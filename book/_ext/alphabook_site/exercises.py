@@ -108,7 +108,7 @@ def index_table(cards: list[Card], titles: dict[str, str], link: Any) -> str:
     bodies = []
     for docname in dict.fromkeys(card.docname for card in cards):
         mine = [card for card in cards if card.docname == docname]
-        total = f"{len(mine)} exercises, {_duration(sum(card.minutes for card in mine))}"
+        total = f"{len(mine)} exercise{'s' if len(mine) > 1 else ''}, {_duration(sum(card.minutes for card in mine))}"
         rows = "".join(_row(card, link(docname)) for card in mine)
         bodies.append(
             f'<tbody><tr class="ab-group"><th colspan="4" scope="rowgroup"><a href="{link(docname)}">'

@@ -1,4 +1,4 @@
-"""``{claims-ledger}``, ``{chapter-status}``, ``{exercise-index}``: tables made from what the build found."""
+"""``{claims-ledger}`` and ``{chapter-status}``: tables made from what the build measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from .status import anchor, band, market, memory, number, read_exercises, read_status, seconds
+from .status import anchor, band, market, memory, number, read_status, seconds
 
 
 class live_block(nodes.General, nodes.Element):
@@ -31,18 +31,10 @@ class ChapterStatus(SphinxDirective):
         return [live_block(kind="status")]
 
 
-class ExerciseIndex(SphinxDirective):
-    """Every exercise with its kind, difficulty and minutes."""
-
-    def run(self) -> list[nodes.Node]:
-        return [live_block(kind="exercises")]
-
-
 def setup(app: Sphinx) -> None:
     app.add_node(live_block)
     app.add_directive("claims-ledger", ClaimsLedger)
     app.add_directive("chapter-status", ChapterStatus)
-    app.add_directive("exercise-index", ExerciseIndex)
     app.connect("doctree-resolved", _resolve)
 
 
@@ -51,11 +43,7 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         return app.builder.get_relative_uri(docname, target)
 
     for block in list(doctree.findall(live_block)):
-        if block["kind"] == "exercises":
-            titles = {name: title.astext() for name, title in app.env.titles.items()}
-            html = exercise_table(read_exercises(app), titles, link)
-        else:
-            html = {"claims": claims_table, "status": status_table}[block["kind"]](read_status(app), link)
+        html = {"claims": claims_table, "status": status_table}[block["kind"]](read_status(app), link)
         block.replace_self(nodes.raw("", html, format="html"))
 
 
@@ -123,45 +111,6 @@ def status_table(status: dict[str, Any], link: Callable[[str], str]) -> str:
         )
         + f'<p class="ab-count">All chapters together: {seconds(total)} of execution, one thread each, on '
         f"{where}, {escape(str(machine.get('system', '')))}, Python {escape(str(status.get('python', '')))}.</p>"
-    )
-
-
-def exercise_table(cards: list[dict[str, Any]], titles: dict[str, str], link: Callable[[str], str]) -> str:
-    if not cards:
-        return '<p class="ab-empty">No chapter with exercises is part of this build.</p>'
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for card in cards:
-        groups.setdefault(card["docname"], []).append(card)
-    bodies = []
-    for docname, group in groups.items():
-        summary = f"{_count(len(group), 'exercise')}, {sum(card['minutes'] for card in group)} minutes"
-        title = f'<a href="{link(docname)}">{escape(titles.get(docname, docname))}</a>'
-        bodies.append(
-            f'<tbody><tr class="ab-group"><th colspan="4" scope="rowgroup">{title}<span>{summary}</span></th></tr>'
-            + "".join(_exercise_row(card, link(docname)) for card in group)
-            + "</tbody>"
-        )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Exercise", "Kind", "Difficulty", "Minutes"))
-    minutes = sum(card["minutes"] for card in cards)
-    return (
-        f'<p class="ab-count"><strong>{_count(len(cards), "exercise")}</strong>, {minutes / 60:.1f} hours in all.</p>'
-        '<p class="ab-filter"><label>Find an exercise <input type="search" data-filters="ab-exercises" '
-        'placeholder="bug, implement …"></label></p>'
-        + _scroll(
-            f'<table id="ab-exercises" class="ab-ledger"><thead><tr>{head}</tr></thead>{"".join(bodies)}</table>',
-            "Exercises",
-        )
-    )
-
-
-def _exercise_row(card: dict[str, Any], uri: str) -> str:
-    difficulty = card["difficulty"]
-    dots = f'<span aria-hidden="true">{"●" * difficulty}{"○" * (5 - difficulty)}</span>'
-    return (
-        f'<tr><th scope="row"><a href="{uri}#{escape(card["label"])}">{escape(card["title"])}</a></th>'
-        f"<td>{escape(card['kind'])}</td>"
-        f'<td>{dots}<span class="visually-hidden">{difficulty} of 5</span></td>'
-        f'<td class="ab-value">{card["minutes"]}</td></tr>'
     )
 
 

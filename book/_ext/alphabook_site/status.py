@@ -16,12 +16,6 @@ def read_status(app: Sphinx) -> dict[str, Any]:
     return _read(str(Path(app.srcdir, app.config.alphabook_status).resolve()))
 
 
-def read_exercises(app: Sphinx) -> list[dict[str, Any]]:
-    """The cards of all exercises, collected while the book was staged."""
-    file = Path(app.srcdir, app.config.alphabook_status).resolve().with_name("exercises.json")
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
-
 @functools.cache
 def _read(path: str) -> dict[str, Any]:
     file = Path(path)
