@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -141,17 +142,14 @@ def test_a_folder_that_cannot_be_written_is_told_not_raised(monkeypatch, tmp_pat
     assert reveal("a.b", 1) is None
 
 
-def test_a_write_leaves_no_torn_file_and_no_litter(monkeypatch):
+def test_a_write_that_fails_leaves_the_old_file_whole_and_no_litter(monkeypatch, capsys):
     predict("a.b", 0, 1)
     before = guesses_file().read_text()
-
-    def broken(*_, **__):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(json, "dump", broken)
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     predict("a.c", 0, 1)
-    monkeypatch.undo()
-    assert before
+    assert "not kept" in capsys.readouterr().out
+    assert guesses_file().read_text() == before
+    assert [file.name for file in guesses_file().parent.iterdir()] == [guesses_file().name]
 
 
 def test_guesses_live_at_the_root_of_the_book(monkeypatch, tmp_path):

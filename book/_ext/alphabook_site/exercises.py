@@ -124,11 +124,17 @@ def index_table(cards: list[Card], titles: dict[str, str], link: Any) -> str:
 def _row(card: Card, uri: str) -> str:
     level = "●" * card.difficulty + "○" * (5 - card.difficulty)
     return (
-        f'<tr><th scope="row"><a href="{uri}#{escape(card.label)}">{escape(card.title)}</a></th>'
+        f'<tr><th scope="row"><a href="{uri}#{escape(card.label)}">{_inline(card.title)}</a></th>'
         f"<td>{escape(card.kind)}</td>"
         f'<td><span role="img" aria-label="{card.difficulty} of 5">{level}</span></td>'
         f'<td class="ab-value">{card.minutes}</td></tr>'
     )
+
+
+def _inline(title: str) -> str:
+    """A title's Markdown as HTML: code and emphasis are all that titles have."""
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(title))
+    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", coded)
 
 
 def _duration(minutes: int) -> str:

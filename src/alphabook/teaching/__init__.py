@@ -8,13 +8,14 @@ from .checks import CheckResult, Wrong, check, exercise, exercise_index
 from .claims import claim
 from .figures import setup, show
 from .palette import COLORS, DARK, LIGHT, themed_svg
-from .predict import calibration, forget, predict, reveal
+from .predict import Calibration, calibration, forget, predict, reveal
 from .sources import source_banner
 
 __all__ = [
     "COLORS",
     "DARK",
     "LIGHT",
+    "Calibration",
     "CheckResult",
     "Wrong",
     "bench",

@@ -11,25 +11,24 @@ import json
 import math
 import numbers
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import ClaimError
 from ._page import KEY, PAGE, emit, escape, in_notebook, say, write_row
 
-T = TypeVar("T")
 GLUE_PREFIX = "application/papermill.record/"
 
 
 def claim(
     key: str,
-    value: T,
+    value: Any,
     *,
     low: float | None = None,
     high: float | None = None,
     unit: str = "",
     text: str | None = None,
     source: object = None,
-) -> T:
+) -> Any:
     """Assert that ``value`` lies in ``low .. high`` (ends included), glue it, record it, show it; return it.
 
     A number without a band is *recorded*, not claimed: it must still be finite. A ``bool`` claims that it is

@@ -8,10 +8,10 @@ committed makes no guess, which is never an error.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,13 +167,14 @@ def _read() -> dict[str, dict[str, Any]]:
 def _write(guesses: dict[str, dict[str, Any]]) -> bool:
     """Replace the file as a whole; ``False`` where this machine does not allow it."""
     file = guesses_file()
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".guesses-")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(guesses, stream, indent=1, sort_keys=True)
-        Path(name).replace(file)
+        draft.write_text(json.dumps(guesses, indent=1, sort_keys=True), encoding="utf-8")
+        draft.replace(file)
     except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         return False
     return True
 
