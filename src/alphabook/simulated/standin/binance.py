@@ -16,7 +16,7 @@ from .binance_shapes import best_ticker, day_ticker, exchange_info, kline_row, p
 from .faults import Fault
 from .limits import FixedWindow, SlidingWindow
 from .market import Asset, Market
-from .quotes import Day, day_stats, funding_rates, order_book, price_at
+from .quotes import FUNDING_MS, Day, day_stats, funding_rates, order_book, price_at
 from .series import Series, number, stale
 from .wire import Ask, Handler, Refusal, Reply, Venue, fingerprint, seconds_text
 
@@ -70,6 +70,7 @@ class BinanceVenue(Venue):
             "/fapi/v1/ticker/24hr": lambda ask: self._tickers(ask, day_ticker),
             "/fapi/v1/ticker/bookTicker": lambda ask: self._tickers(ask, best_ticker),
             "/fapi/v1/ticker/price": lambda ask: self._tickers(ask, price_ticker),
+            "/fapi/v1/premiumIndex": lambda ask: self._tickers(ask, self._premium),
             "/fapi/v1/depth": self.depth,
         }.get(path)
 
@@ -107,7 +108,7 @@ class BinanceVenue(Venue):
             return _error(0, _REGION, status=451)
         if fault.kind == "server_error":
             status = fault.options["status"]
-            unknown = (-1000, "An unknown error occurred while processing the request.")
+            unknown = (-1001, "Internal error; unable to process your request. Please try again.")
             return _error(*((-1007, _BACKEND) if status == 504 else unknown), status=status)
         return Reply(status=403, text="<html><h1>403 Forbidden</h1></html>", content_type="text/html")
 
@@ -211,6 +212,16 @@ class BinanceVenue(Venue):
         if "symbol" not in ask.query:
             return Reply(body=rows)
         return Reply(body=rows[0]) if rows else _error(-1121, "Invalid symbol.")
+
+    def _premium(self, symbol: str, series: Series, day: Day, now_ms: int) -> dict[str, Any]:
+        recorded = self.market.funding.get(self.listing[symbol].base)
+        rates = funding_rates(recorded, series, None, None, now_ms)
+        price = f"{day.last:.8f}"
+        return {
+            "symbol": symbol, "markPrice": price, "indexPrice": price, "estimatedSettlePrice": price,
+            "lastFundingRate": f"{rates[-1][1] if rates else 0:.8f}", "interestRate": "0.00010000",
+            "nextFundingTime": (now_ms // FUNDING_MS + 1) * FUNDING_MS, "time": now_ms,
+        }  # fmt: skip
 
     def _asset(self, ask: Ask, key: str) -> Asset:
         asset = self.listing.get(_required(ask, key).upper())
