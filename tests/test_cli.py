@@ -196,13 +196,15 @@ def test_no_permission_is_one_clear_line(exchange):
         locked.mkdir()
         Path(folder).chmod(0o755)
         locked.chmod(0o555)
-        # root may write anywhere, so as root the command changes into another user once everything is imported
+        # root may write anywhere: as root the command runs once, so that everything is imported, and then again
+        # as a user whom permissions bind
         code = (
-            "import os, sys; from alphabook import cli, store, venues; import tqdm.auto; "
-            "os.geteuid() or (os.setgid(65534), os.setuid(65534)); sys.exit(cli.main(sys.argv[1:]))"
+            "import os, sys; from alphabook.cli import main; *rest, warm, locked = sys.argv[1:]; "
+            "os.geteuid() or main([*rest, warm]) or (os.setgid(65534), os.setuid(65534)); "
+            "sys.exit(main([*rest, locked]))"
         )
-        arguments = ["fetch", "--base-url", exchange.url, "--store", str(locked / "s.sqlite"), "--quiet"]
-        command = [sys.executable, "-c", code, *arguments]
+        arguments = ["fetch", "--symbols", "BTCUSDT", "--base-url", exchange.url, "--quiet", "--store"]
+        command = [sys.executable, "-c", code, *arguments, str(Path(folder) / "warm.sqlite"), str(locked / "s.sqlite")]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
         assert done.returncode == 1, done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
