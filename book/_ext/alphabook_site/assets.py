@@ -65,7 +65,8 @@ def _boxes(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
             '<div class="pst-scrollable-table-container">',
             '<div class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Table">',
         )
-        context["body"] = body
+        # docutils gives the entries of a list a role that a list may not hold
+        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
 
 
 def _scripts(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document) -> None:
