@@ -156,6 +156,18 @@ def test_a_folder_prefers_the_venues_own_files(tmp_path):
         assert [float(r[4]) for r in found] == of(days)
 
 
+def test_of_other_venues_files_the_longest_is_played(tmp_path):
+    short, long = make_candles(48, seed=1), make_candles(200, seed=2)
+    write(tmp_path, "binance_spot_1h", short)
+    write(tmp_path, "bybit_linear_1h", long)
+    write(tmp_path, "coinbase_spot_1d", make_candles(5, freq="1D"))
+    url = f"/products/BTC-USD/candles?granularity=3600&start={T0 // 1000}&end={T0 // 1000 + 100 * 3600}"
+    with StandIn("coinbase", market=tmp_path) as exchange:
+        found = requests.get(exchange.url + url, timeout=5).json()
+        assert exchange.now == START + pd.Timedelta("4D12h"), "the clock is that of the venue's own file"
+    assert [r[4] for r in reversed(found)] == long[long["symbol"] == "BTCUSDT"]["close"].iloc[:101].tolist()
+
+
 def test_split_files_of_one_kind_are_joined(tmp_path):
     candles = make_candles(40, symbols={"BTCUSDT": 100.0})
     write(tmp_path, "bybit_linear_1h_2023", candles[:20])

@@ -11,9 +11,10 @@ venue sells it under the venue's own name (Bybit linear and spot, Binance: ``BTC
 ``BTCUSD``; Coinbase and Yahoo: ``BTC-USD``; Artemis: ``btc``). A name without a known quote (``GS``) is
 the same everywhere (``gs`` at Artemis).
 
-**Choice of bars.** Files of the venue being played come first, then those of the same kind (spot or
-perpetual), then those with the same quote; within one of them the exact interval wins over aggregating
-finer bars. An interval finer than anything in the market has no bars.
+**Choice of bars.** Files of the venue being played come first, among them those of the same kind (spot
+or perpetual); of other venues' files the one that covers most time. Of equals the exact interval wins over
+aggregating finer bars. An interval finer than anything in the market has no bars. Funding is taken from
+whichever file has it.
 """
 
 from __future__ import annotations
@@ -79,8 +80,10 @@ class Market:
     def finest(self, asset: Asset, *, kind: str = "", quote: str = "") -> Series:
         """The finest bars of the best source; what tickers and order books are made of."""
         ranked = self._ranked(asset, kind, quote)
-        best = [s for s in ranked if _rank(s, self.venue, kind, quote) == _rank(ranked[0], self.venue, kind, quote)]
-        return min((s.series for s in best), key=lambda s: s.interval.milliseconds or 31 * DAY_MS)
+        alike = [
+            s for s in ranked if _rank(s, self.venue, kind, quote)[:3] == _rank(ranked[0], self.venue, kind, quote)[:3]
+        ]
+        return min((s.series for s in alike), key=lambda s: (_length(s), -_days(s)))
 
     def first_ms(self, asset: Asset) -> int:
         """Open time of an asset's first bar: when it was listed, as far as this market knows."""
@@ -106,7 +109,7 @@ class Market:
                 if _rank(s, self.venue, kind, quote) == rank and _builds(s.series.interval, interval)
             ]
             if usable:
-                best = max(usable, key=lambda s: s.interval.milliseconds or 31 * DAY_MS)
+                best = max(usable, key=_length)
                 return best if best.interval is interval else best.aggregated(interval)
         return None
 
@@ -185,8 +188,17 @@ def parse_name(name: str) -> tuple[Asset, str]:
     return Asset(text, ""), ""
 
 
-def _rank(source: Source, venue: str, kind: str, quote: str) -> tuple[bool, bool, bool]:
-    return source.venue == venue, source.kind == kind, source.quote == quote
+def _rank(source: Source, venue: str, kind: str, quote: str) -> tuple[bool, bool, bool, int]:
+    own = source.venue == venue
+    return own, own and source.kind == kind, source.quote == quote, _days(source.series)
+
+
+def _days(series: Series) -> int:
+    return int(series.close_ms[-1] - series.open_ms[0]) // DAY_MS
+
+
+def _length(series: Series) -> int:
+    return series.interval.milliseconds or 31 * DAY_MS
 
 
 def _builds(fine: Interval, coarse: Interval) -> bool:

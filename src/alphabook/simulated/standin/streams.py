@@ -151,8 +151,8 @@ class Hub:
             await asyncio.gather(*watchers, return_exceptions=True)
 
     async def move(self, now_ms: int) -> None:
-        """Push everything that happened up to ``now_ms``."""
-        after, self.told_ms = self.told_ms, max(now_ms, self.told_ms)
+        """Push everything that happened up to ``now_ms``; a clock put back pushes nothing and replays later."""
+        after, self.told_ms = self.told_ms, now_ms
         for connection in list(self._open):
             await self._push_since(connection, after, now_ms)
 
