@@ -99,6 +99,8 @@ def long_run_variance(clustering: Clustering, hours: float, *, bars: int = 200_0
 
 def clustered(shock: NDArray[np.float64], clustering: Clustering, hours: float) -> NDArray[np.float64]:
     """Variance of each bar given its past, one on average over a long run, shape ``(bars,)``."""
+    if not clustering.weights:
+        return np.ones(len(shock))
     return _variance(shock, clustering, hours) / long_run_variance(clustering, hours)
 
 

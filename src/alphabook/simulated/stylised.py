@@ -1,19 +1,19 @@
 r"""Stylised facts: what every liquid market's returns have in common, measured.
 
-With simple returns :math:`r_t = C_t / C_{t-1} - 1` of consecutive bars (a return across a missing bar does
-not count), :math:`\bar r` their mean and :math:`x_t = r_t - \bar r`:
+With simple returns :math:`R_t = C_t / C_{t-1} - 1` of consecutive bars (a return across a missing bar does
+not count), :math:`\bar R` their mean and :math:`x_t = R_t - \bar R`:
 
 ==========================  ==============================================================================
 ``bars``                    number of bars
 ``annual_volatility``       :math:`s \sqrt{P}`, :math:`s` the standard deviation, :math:`P` bars in 365 days
 ``skew``                    :math:`\overline{x^3} / s^3`
 ``excess_kurtosis``         :math:`\overline{x^4} / s^4 - 3`; zero for a Gaussian
-``acf_return_k``            :math:`\rho_k(r)`, with :math:`\rho_k(y) = \overline{y_t y_{t-k}} / \overline{y^2}`, mean removed
+``acf_return_k``            :math:`\rho_k(R)`, with :math:`\rho_k(y) = \overline{y_t y_{t-k}} / \overline{y^2}`, mean removed
 ``acf_square_k``            :math:`\rho_k(x^2)`
 ``acf_absolute_k``          :math:`\rho_k(|x|)`
 ``tail_index``              Hill (1975): one over the mean of :math:`\ln(a_{(i)} / a_{(m+1)})` over the :math:`m` largest :math:`|x|`
-``leverage``                mean over :math:`h` up to a day of the correlation of :math:`r_t` with :math:`|r_{t+h}|`
-``volume_correlation``      correlation of :math:`|r_t|` with the bar's volume
+``leverage``                mean over :math:`h` up to a day of the correlation of :math:`R_t` with :math:`|R_{t+h}|`
+``volume_correlation``      correlation of :math:`|R_t|` with the bar's volume
 ``range_ratio``             mean of :math:`\ln(H/L)` over mean of :math:`|\ln(C/C_{-1})|`; 2 for a Brownian path
 ``mean_correlation``        mean correlation of the symbol's returns with the other symbols'
 ``zero_volume_share``       share of bars without a trade
