@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 import pytest
-from standin_support import HOUR, T0, make_candles
+from standin_counter import HOUR, T0, make_candles
 
 from alphabook.simulated.standin import StandIn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from standin_support import Counter, make_candles, payload, shape
+from standin_counter import Counter, make_candles, payload, shape
 
 from alphabook.errors import CandleError
 from alphabook.simulated.standin.artemis import CHAIN_METRICS, MARKET_METRICS, has_chain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from standin_support import HOUR, T0, Counter, make_candles, payload, same_shape
+from standin_counter import HOUR, T0, Counter, make_candles, payload, same_shape
 
 KLINES = "/fapi/v1/klines?symbol=BTCUSDT&interval=1h"
 
@@ -181,7 +181,10 @@ def test_replies_have_the_shape_of_recorded_ones(binance, name, url):
 
 
 def test_exchange_info_has_the_recorded_keys(binance):
-    theirs, ours = payload("binance_fapi_exchangeInfo_recorded_2021_trimmed")["body"], binance.get("/fapi/v1/exchangeInfo")
+    theirs, ours = (
+        payload("binance_fapi_exchangeInfo_recorded_2021_trimmed")["body"],
+        binance.get("/fapi/v1/exchangeInfo"),
+    )
     assert list(ours) == list(theirs)
     assert ours["rateLimits"] == theirs["rateLimits"]
     for mine, real in ((ours["symbols"][0], theirs["symbols"][0]), (ours["assets"][0], theirs["assets"][0])):

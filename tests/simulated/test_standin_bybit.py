@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from standin_support import HOUR, T0, Counter, make_candles, payload, same_shape
+from standin_counter import HOUR, T0, Counter, make_candles, payload, same_shape
 
 KLINE = "/v5/market/kline?category=linear&symbol=BTCUSDT&interval=60"
 
@@ -181,6 +181,15 @@ def test_replies_have_the_shape_of_recorded_ones(bybit, name, url, key_order):
     same_shape(reply.body, theirs["body"], key_order=key_order)
     for header in theirs["headers"]:
         assert header in {"Content-Type"} | set(reply.headers)
+
+
+def test_600_requests_in_five_seconds_then_403_text():
+    counter = Counter("bybit")
+    ask = counter.ask(KLINE)
+    assert all(counter.venue.throttle(ask, 1.0) is None for _ in range(600))
+    refused = counter.venue.throttle(ask, 5.9)
+    assert (refused.status, refused.text, refused.content_type) == (403, "access too frequent", "text/plain")
+    assert counter.venue.throttle(ask, 6.0) is None, "the window slides: the first six hundred are forgotten"
 
 
 def test_kline_reply_to_the_letter():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from standin_support import HOUR, T0, Counter, make_candles, payload, same_shape
+from standin_counter import HOUR, T0, Counter, make_candles, payload, same_shape
 
 CANDLES = "/products/BTC-USD/candles?granularity=3600"
 ADVANCED = "/api/v3/brokerage/market/products/BTC-USD/candles?granularity=ONE_HOUR"

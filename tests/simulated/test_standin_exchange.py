@@ -15,7 +15,7 @@ import warnings
 import pandas as pd
 import pytest
 import requests
-from standin_support import HOUR, START, T0, make_candles
+from standin_counter import HOUR, START, T0, make_candles
 
 from alphabook.errors import MarketDirError, TimeRangeError
 from alphabook.simulated.standin import StandIn, StandInError

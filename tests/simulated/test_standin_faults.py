@@ -7,7 +7,7 @@ import time
 
 import pytest
 import requests
-from standin_support import BROWSER, HOUR, T0, make_candles
+from standin_counter import BROWSER, HOUR, T0, make_candles
 
 from alphabook.simulated.standin import Fault, FaultScriptError, StandIn, read_faults
 

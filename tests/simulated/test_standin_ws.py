@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pandas as pd
 import pytest
-from standin_support import HOUR, START, T0, make_candles, payload, same_shape
+from standin_counter import HOUR, START, T0, make_candles, payload, same_shape
 
 from alphabook.simulated.standin import StandIn
 from alphabook.simulated.standin.streams import StreamRules
@@ -91,6 +91,22 @@ def test_advance_pushes_one_bar_after_another_for_every_topic():
         ("kline.60.BTCUSDT", 12 * HOUR), ("kline.120.ETHUSDT", 12 * HOUR), ("kline.60.BTCUSDT", 13 * HOUR),
     ]  # fmt: skip
     assert [p["ts"] for p in pushes] == sorted(p["ts"] for p in pushes)
+
+
+def test_nothing_is_pushed_twice_when_the_clock_stops_on_a_push():
+    async def main(exchange: StandIn) -> list[dict]:
+        async with dial(exchange, LINEAR) as ws:
+            await ws.send_str(subscribe("kline.60.BTCUSDT"))
+            await read(ws, 1)
+            for _ in range(3):
+                await asyncio.to_thread(exchange.advance, pd.Timedelta("20min"))
+            found = await read(ws, 3)
+            assert await quiet(ws)
+            return found
+
+    with StandIn("bybit", market=CANDLES, now=START + pd.Timedelta("12h")) as exchange:
+        pushes = asyncio.run(main(exchange))
+    assert [p["ts"] - T0 for p in pushes] == [12 * HOUR + k * HOUR // 3 for k in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(("category", "has_id"), [("spot", False), ("linear", True), ("inverse", True)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from standin_support import BROWSER, HOUR, START, T0, Counter, make_candles, payload, shape
+from standin_counter import BROWSER, HOUR, START, T0, Counter, make_candles, payload, shape
 
 S0 = T0 // 1000
 CHART = "/v8/finance/chart/BTC-USD?interval=1h"

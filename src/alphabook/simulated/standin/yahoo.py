@@ -86,7 +86,7 @@ class YahooVenue(Venue):
 
     def _points(self, ask: Ask, asset: Asset, series: Series, start: int, end: int) -> list[Point]:
         stamp = _stamp(asset, series.interval)
-        bars = series.window(start * 1000 - DAY_MS, end * 1000 - 1, ask.now_ms)
+        bars = series.window(start * 1000 - DAY_MS, end * 1000, ask.now_ms)  # stocks are stamped later in the day
         bars = [b for b in bars if start <= stamp(b) < end]
         bars = ask.alter.rows(bars, stale=stale, extra=series.after)
         points: list[Point] = []
