@@ -10,11 +10,11 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import api, assets, exercises, facts, graph, ledger
+from . import api, assets, exercises, facts, graph, ledger, references
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("alphabook_status", "../status.json", "html")
-    for part in (api, ledger, graph, exercises, facts, assets):
+    for part in (api, ledger, graph, exercises, references, facts, assets):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
