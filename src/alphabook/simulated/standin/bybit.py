@@ -8,6 +8,7 @@ only with a refusal.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from ...candles.interval import Interval
@@ -35,6 +36,7 @@ class BybitVenue(Venue):
 
     def __init__(self, market: Market) -> None:
         super().__init__(market)
+        self.connections = count(1)
         self.visits = SlidingWindow(limit=600, seconds=5.0)
         self.listing = {c: {_symbol(a, c): a for a in market.assets} for c in CATEGORIES}
 

@@ -60,7 +60,7 @@ class BybitConnection(Connection):
         super().__init__(socket, faults)
         self.venue = venue
         self.category = category
-        self.conn_id = str(uuid.uuid4())
+        self.conn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{category}/{next(venue.connections)}"))
 
     def reply(self, message: Any, now_ms: int) -> tuple[list[dict[str, Any]], list[Subscription]]:
         op = message.get("op", "") if isinstance(message, dict) else ""
