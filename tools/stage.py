@@ -70,7 +70,7 @@ def split_figures(cell: NotebookNode) -> list[NotebookNode]:
     groups: list[tuple[dict[str, Any] | None, list[NotebookNode]]] = []
     for output in cell.outputs:
         about = output.get("metadata", {}).get("alphabook", {})
-        if about.get("role") == "caption":  # the notebook's own caption line; the site has a numbered one
+        if "role" in about:  # the notebook's own caption line and style; the site has its own
             continue
         if "name" in about:
             groups.append((about, [_site_figure(output)]))

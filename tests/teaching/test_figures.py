@@ -191,6 +191,13 @@ def test_importing_the_package_loads_no_plotting_library():
     assert said.strip() == "[]"
 
 
+def test_the_small_lines_are_styled_in_a_notebook_by_an_output_that_the_site_drops(notebook):
+    setup()
+    ((bundle, metadata),) = notebook
+    assert ".ab-claim" in bundle["text/html"]
+    assert metadata == {"alphabook": {"role": "style"}}
+
+
 def test_setup_seeds_nothing():
     import random
 

@@ -35,6 +35,7 @@ def setup(chapter: str | None = None) -> None:
     _style_matplotlib()
     _style_plotly()
     _style_tables()
+    _style_lines()
 
 
 def show(fig: Any, *, name: str, caption: str, alt: str) -> None:
@@ -208,6 +209,23 @@ def _style_tables() -> None:
     import pandas as pd
 
     pd.set_option("display.precision", 4, "display.max_rows", 20, "display.max_columns", 14, "display.width", 110)
+
+
+def _style_lines() -> None:
+    """In a notebook, set the small lines of claims, checks and banners apart; the site has its own style for them."""
+    left = {
+        ".ab-claim, .ab-check-passed": COLORS["right"],
+        ".ab-check-wrong, .ab-check-error, .ab-source-simulated, .ab-source-unknown": COLORS["wrong"],
+        ".ab-check-not-done, .ab-check-unknown": COLORS["truth"],
+        ".ab-predict": COLORS["planted"],
+        ".ab-source-real": COLORS["real"],
+    }
+    rules = [
+        f"{names} {{ border-left: 3px solid {color}; padding: 1px 10px; font-size: 90%; }}"
+        for names, color in left.items()
+    ]
+    rules.append(".ab-source p { margin: 2px 0; } .ab-caption { font-size: 90%; opacity: .8; max-width: 46em; }")
+    emit({"text/html": f"<style>{' '.join(rules)}</style>", "text/plain": ""}, {"alphabook": {"role": "style"}})
 
 
 __all__ = ["COLORS", "figure_svg", "setup", "show"]
