@@ -7,7 +7,9 @@ does not exist stays a warning, and a warning stops the build.
 
 from __future__ import annotations
 
+import enum
 import importlib
+import sys
 from typing import Any
 
 from docutils import nodes
@@ -22,7 +24,13 @@ SHORT = {"np": "numpy", "pd": "pandas", "dt": "datetime", "nn": "torch.nn", "go"
 
 def setup(app: Sphinx) -> None:
     GoogleDocstring._consume_inline_attribute = _whole_text  # type: ignore[method-assign]
+    app.connect("autodoc-process-signature", _enum_signature)
     app.connect("missing-reference", _resolve)
+
+
+def _enum_signature(app: Sphinx, what: str, name: str, obj: Any, *rest: Any) -> tuple[str, str] | None:
+    """An enumeration is called with a value; the machinery of ``enum`` is nobody's interface."""
+    return ("(value)", "") if what == "class" and issubclass(obj, enum.Enum) else None
 
 
 def _whole_text(self: Any) -> tuple[str, list[str]]:
@@ -62,7 +70,13 @@ def exists(target: str, module: str) -> bool:
     names = [".".join([SHORT.get(first, first), *rest]), f"builtins.{target}", f"typing.{target}"]
     around = [word for word in module.split(".") if word]
     names += [".".join([*around[:cut], target]) for cut in range(len(around), 0, -1)]
-    return any(_imports(name) for name in names)
+    return any(_imports(name) for name in names) or _in_a_module_of(".".join(around[:2]), first)
+
+
+def _in_a_module_of(package: str, name: str) -> bool:
+    """Annotations that autodoc could not evaluate are written as their own module knows them."""
+    inside = [module for key, module in sys.modules.items() if package and key.startswith(package + ".")]
+    return any(hasattr(module, name) for module in inside)
 
 
 def _imports(name: str) -> bool:
