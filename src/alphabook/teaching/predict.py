@@ -64,11 +64,11 @@ def predict(
     )
 
 
-def reveal(key: str, actual: float | str, *, unit: str = "") -> bool | None:
-    """Show the truth beside the guess.
+def reveal(key: str, actual: float | str, *, unit: str = "") -> None:
+    """Show the truth beside the guess, and score the guess when this is the first time.
 
-    Returns:
-        Whether the interval held the truth or the guess was it; ``None`` without a guess.
+    An interval is right when it holds the truth, ends included; a number when it is within 1 % of it; a word when
+    it is the same.
     """
     _check_key(key)
     actual = actual if isinstance(actual, str) else float(actual)
@@ -77,13 +77,12 @@ def reveal(key: str, actual: float | str, *, unit: str = "") -> bool | None:
     made = guesses.get(key)
     if made is None:
         _tell("●", key, f"it is {shown}")
-        return None
+        return
     hit = _hit(made, actual)
     if "actual" not in made:
         made.update(actual=actual, hit=hit, revealed_at=now())
         _write(guesses)
     _tell("✓" if hit else "✗", key, f"it is {shown}; you said {_words(made)}{_distance(made, actual, hit)}")
-    return hit
 
 
 @dataclass(frozen=True)
@@ -120,6 +119,9 @@ class Calibration:
             f"{self.hits} of your {self.total} intervals ({self.share:.0%}) held the truth; {LEVEL:.0%} should, "
             f"{first} to {last} of {self.total} by luck alone: {verdict}"
         )
+
+    def _ipython_display_(self) -> None:
+        """Nothing: ``calibration`` has shown it already."""
 
 
 def calibration() -> Calibration:
