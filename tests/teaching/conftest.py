@@ -27,6 +27,7 @@ def rows(monkeypatch, tmp_path):
 @pytest.fixture
 def registry(monkeypatch):
     """A copy of the registry, so that exercises made up by a test do not outlive it."""
+    checks.exercise_index()  # load all modules now: one first imported below would register into the copy
     copy = dict(checks._REGISTRY)
     monkeypatch.setattr(checks, "_REGISTRY", copy)
     return copy
