@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pandas as pd
 import requests
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ..candles import Interval
 from ..candles.interval import DAY_MS

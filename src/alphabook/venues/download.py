@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ..candles import Interval
 from ..candles.table import parse_time, split_symbols
