@@ -184,3 +184,11 @@ def test_no_page_promises_as_present_what_is_planned():
         pytest.skip("no chapter is written yet")
     pointed = {found for text in TEXT.values() for found in re.findall(r"\bch-([a-z-]+)", text)}
     assert pointed <= chapters
+
+
+def test_exercises_are_named_as_their_chapters_name_them():
+    chapters = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "notebooks").rglob("*.ipynb"))
+    named = [pair for text in TEXT.values() for pair in re.findall(r"\{ref\}`([^`<]+) <(ex-[a-z-]+)>`", text)]
+    assert named
+    for title, label in named:
+        assert re.search(rf"\{{exercise\}} {re.escape(title)}\\n\",\s*\":label: {label}\\n", chapters), (title, label)
