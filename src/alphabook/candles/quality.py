@@ -70,7 +70,7 @@ def validate_candles(
     return QualityReport(interval=bar, spans=tuple(spans), issues=issues, skipped=tuple(skipped))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class QualityReport:
     """What :func:`validate_candles` found.
 
@@ -151,7 +151,7 @@ class QualityReport:
             + "; list them with validate_candles(...).errors, then mend or drop those rows"
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def _verdict(self) -> str:
