@@ -28,8 +28,8 @@ from fingerprint import chapter_key
 from toc import ROOT, Page, chapters
 
 BUILD = ROOT / "_build"
-CELL_TIMEOUT = 600  # seconds
-CHAPTER_TIMEOUT = 1200  # seconds
+CELL_TIMEOUT = 300  # seconds
+CHAPTER_TIMEOUT = 900  # seconds
 
 
 def execute_book(*, force: str | None = None) -> list[dict[str, Any]]:
@@ -162,10 +162,20 @@ def _one(job: dict[str, Any]) -> None:
             "trace": _plain(error.traceback),
         }
     except Exception as error:
-        result["error"] = {"cell": None, "name": type(error).__name__, "value": str(error)}
+        result["error"] = {"name": type(error).__name__, "value": str(error).split("\n")[0]}
+        result["error"].update(_running_cell(Path(job["out"])))
     result["seconds"] = round(time.perf_counter() - started, 2)
     result["peak_mb"] = round(_children_peak_mb(), 1)
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _running_cell(out: Path) -> dict[str, Any]:
+    """The cell that was running when its time was over or its kernel died; papermill has noted it."""
+    cells = nbformat.read(out, 4).cells if out.exists() else []
+    for index, cell in enumerate(cells):
+        if cell.metadata.get("papermill", {}).get("status") == "running":
+            return {"cell": index, "source": cell.source}
+    return {"cell": None}
 
 
 def _stderr_error(out: Path) -> dict[str, Any]:

@@ -9,6 +9,9 @@
     dark: { ink: "#e6eaf0", muted: "#a3afbd", grid: "#333d49", soft: "#1f252d" },
   };
 
+  const SCROLLERS = ["pre", ".cell_output", ".text_html", "div.math", "mjx-container", "figure"]
+    .map((name) => `.bd-article ${name}`).join(", ");
+
   const load = (source) => new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = here + source;
@@ -59,7 +62,7 @@
 
   /* A box that scrolls sideways and holds nothing to focus gets a tab stop and a name. */
   function reachScrollers() {
-    for (const box of document.querySelectorAll(".bd-article pre, .bd-article .cell_output, .bd-article .text_html, .bd-article div.math, .bd-article mjx-container")) {
+    for (const box of document.querySelectorAll(SCROLLERS)) {
       if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible") {
         box.tabIndex = 0;
         if (!box.hasAttribute("role")) { box.setAttribute("role", "region"); box.setAttribute("aria-label", "Scrolls sideways"); }
@@ -85,6 +88,20 @@
     }
   }
 
+  /* A folded proof has no title to unfold it by; the fold's own script needs one. */
+  function titleProofs() {
+    for (const proof of document.querySelectorAll(".proof.dropdown")) {
+      if (proof.querySelector(":scope > .admonition-title")) continue;
+      const title = document.createElement("p");
+      title.className = "admonition-title";
+      title.textContent = "Proof";
+      const first = document.createTreeWalker(proof, NodeFilter.SHOW_TEXT).nextNode();
+      if (first) first.data = first.data.replace(/^\s*Proof\.?\s*/, "");
+      proof.prepend(title);
+    }
+  }
+
+  titleProofs();
   filterLedgers();
   drawFigures().finally(() => setTimeout(reachScrollers, 300));
   window.addEventListener("resize", reachScrollers);

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import execute
 import nbformat
 import pytest
 from execute import _one, _rows, explain
@@ -123,6 +124,15 @@ def test_a_cell_that_writes_to_stderr_fails_the_chapter(tmp_path: Path) -> None:
     record = run_one(nbformat.v4.new_notebook(cells=[code("import warnings\nwarnings.warn('stale')")]), tmp_path)
     assert "StderrOutput" in explain(record)
     assert "stale" in explain(record)
+
+
+@pytest.mark.slow
+def test_a_cell_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "CELL_TIMEOUT", 2)
+    cells = [code("x = 1"), code("import time\ntime.sleep(600)")]
+    said = explain(run_one(nbformat.v4.new_notebook(cells=cells), tmp_path))
+    assert said.splitlines()[0].startswith("notebooks/chapter.ipynb, cell 1: CellTimeoutError")
+    assert "| time.sleep(600)" in said
 
 
 def test_the_last_row_of_a_claim_counts_and_sources_stand_apart(tmp_path: Path) -> None:
