@@ -152,10 +152,10 @@ def _one(job: dict[str, Any]) -> None:
             progress_bar=False,
             execution_timeout=CELL_TIMEOUT,
         )
-        result.update(_stderr_error(Path(job["out"])))
+        result.update(_stderr_error(Path(job["out"]), job["path"]))
     except papermill.PapermillExecutionError as error:
         result["error"] = {
-            "cell": error.cell_index,
+            "cell": _as_in_the_file(error.cell_index, job["path"]),
             "name": error.ename,
             "value": error.evalue,
             "source": error.source,
@@ -163,28 +163,36 @@ def _one(job: dict[str, Any]) -> None:
         }
     except Exception as error:
         result["error"] = {"name": type(error).__name__, "value": str(error).split("\n")[0]}
-        result["error"].update(_running_cell(Path(job["out"])))
+        result["error"].update(_running_cell(Path(job["out"]), job["path"]))
     result["seconds"] = round(time.perf_counter() - started, 2)
     result["peak_mb"] = round(_children_peak_mb(), 1)
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
 
 
-def _running_cell(out: Path) -> dict[str, Any]:
-    """The cell that was running when its time was over or its kernel died; papermill has noted it."""
+def _running_cell(out: Path, chapter: str) -> dict[str, Any]:
+    """The cell that was running when its time was over or its kernel died: the last one papermill saw start."""
     cells = nbformat.read(out, 4).cells if out.exists() else []
-    for index, cell in enumerate(cells):
-        if cell.metadata.get("papermill", {}).get("status") == "running":
-            return {"cell": index, "source": cell.source}
-    return {"cell": None}
+    started = [place for place, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
+    if not started:
+        return {"cell": None}
+    return {"cell": _as_in_the_file(started[-1], chapter), "source": cells[started[-1]].source}
 
 
-def _stderr_error(out: Path) -> dict[str, Any]:
+def _as_in_the_file(index: int, chapter: str) -> int:
+    """A cell's number in the chapter's file: the run has one cell more, papermill's parameters."""
+    cells = nbformat.read(chapter, 4).cells
+    tagged = [place for place, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    return index - 1 if index > (tagged[0] + 1 if tagged else 0) else index
+
+
+def _stderr_error(out: Path, chapter: str) -> dict[str, Any]:
     """A chapter that writes to stderr (a warning, a progress bar left on) is a chapter to repair."""
     for index, cell in enumerate(nbformat.read(out, 4).cells):
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
                 text = output["text"].strip()
-                return {"error": {"cell": index, "name": "StderrOutput", "value": text[:400], "source": cell.source}}
+                place = _as_in_the_file(index, chapter)
+                return {"error": {"cell": place, "name": "StderrOutput", "value": text[:400], "source": cell.source}}
     return {}
 
 

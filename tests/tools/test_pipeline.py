@@ -113,7 +113,7 @@ def test_a_failing_cell_is_named_with_chapter_cell_and_error(tmp_path: Path) -> 
     cells = [markdown("# Title"), code("QUICK = True", "parameters"), code("gaps = 3\nassert gaps == 4, 'lost one'")]
     record = run_one(nbformat.v4.new_notebook(cells=cells), tmp_path)
     said = explain(record)
-    assert "notebooks/chapter.ipynb, cell 3: AssertionError: lost one" in said.splitlines()[0]
+    assert "notebooks/chapter.ipynb, cell 2: AssertionError: lost one" in said.splitlines()[0]
     assert "| assert gaps == 4" in said
     assert record["seconds"] > 0
     assert record["peak_mb"] > 20 or os.name == "nt"
