@@ -10,7 +10,7 @@ from alphabook.teaching import _page, checks
 @pytest.fixture(autouse=True)
 def fresh_page(monkeypatch, tmp_path):
     monkeypatch.setattr(_page.PAGE, "chapter", None)
-    monkeypatch.setattr(_page.PAGE, "sources", [])
+    monkeypatch.setattr(_page.PAGE, "source", None)
     monkeypatch.delenv("ALPHABOOK_CLAIMS_DIR", raising=False)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.setenv("ALPHABOOK_GUESSES", str(tmp_path / "guesses.json"))

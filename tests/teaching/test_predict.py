@@ -80,6 +80,7 @@ def test_one_value_is_scored_by_its_distance_and_words_by_equality(capsys):
     assert revealed("a.near", 100.5) is True
     predict("a.word", guess=" Up ")
     assert revealed("a.word", "up") is True
+    assert "the answer is: up; you said" in capsys.readouterr().out
     assert calibration().total == 0
 
 

@@ -78,24 +78,28 @@ def test_an_empty_table_is_no_reason_to_fail(capsys):
     assert "no candles" in capsys.readouterr().out
 
 
-def test_later_claims_carry_the_source_and_the_status_gets_a_row(rows):
+def test_claims_carry_the_source_of_the_banner_above_them_and_the_status_gets_a_row(rows):
     open_page("one")
+    claim("a.before", 1)
     source_banner(candles("simulated market (seed 7)"), wanted="real")
-    source_banner(candles("simulated market (seed 7)"), wanted="real")
+    claim("a.first", 1)
     source_banner(candles("Bybit linear", "bybit"))
-    claim("a.b", 1)
-    claim("a.c", 1, source="a study file")
+    claim("a.second", 1)
+    claim("a.other", 1, source="a study file")
+    open_page("two")
+    claim("a.next-page", 1)
     found = {r["key"]: r for r in read_rows(rows)}
-    assert found["a.b"]["source"] == "simulated market (seed 7); Bybit linear"
-    assert found["a.c"]["source"] == "a study file"
+    said = {key: row["source"] for key, row in found.items() if key.startswith("a.")}
+    assert said == {
+        "a.before": None,
+        "a.first": "simulated market (seed 7)",
+        "a.second": "Bybit linear",
+        "a.other": "a study file",
+        "a.next-page": None,
+    }
     row = found["simulated market (seed 7)"]
-    assert (row["kind"], row["market"], row["wanted"], row["bars"], row["first"]) == (
-        "source",
-        "simulated",
-        "real",
-        6,
-        "2024-01-01",
-    )
+    facts = (row["kind"], row["market"], row["wanted"], row["bars"], row["first"], row["symbols"])
+    assert facts == ("source", "simulated", "real", 6, "2024-01-01", ["BTCUSDT", "ETHUSDT"])
 
 
 def test_wanted_is_one_of_three():

@@ -80,7 +80,7 @@ def _claim_row(row: dict[str, Any], uri: str, record: dict[str, Any]) -> str:
     unit = f" {escape(row['unit'])}" if row.get("unit") else ""
     text = f"<br>{escape(row['text'])}" if row.get("text") else ""
     when = str(row.get("computed_at") or record.get("executed", ""))[:10]
-    data = escape(row.get("source") or market(record))
+    data = escape(row.get("source") or "no market")  # drawn or counted before the page's first banner
     return (
         f'<tr><th scope="row"><a href="{uri}#{anchor(row["key"])}"><code>{escape(row["key"])}</code></a>{text}</th>'
         f'<td class="ab-value">{number(row["value"])}{unit}</td><td class="ab-band">{band(row)}</td>'

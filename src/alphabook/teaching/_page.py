@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,21 +23,21 @@ SLUG = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 
 @dataclass
 class Page:
-    """The chapter now running and the data sources it has shown so far."""
+    """The chapter now running, and the data that its latest banner named."""
 
     chapter: str | None = None
-    sources: list[str] = field(default_factory=list)
+    source: str | None = None
 
 
 PAGE = Page()
 
 
 def open_page(chapter: str) -> None:
-    """Start a chapter's page: forget the last one's sources, and its rows of an earlier run."""
+    """Start a chapter's page: forget the last one's source, and its rows of an earlier run."""
     if not SLUG.fullmatch(chapter):
         raise ValueError(f"a chapter's slug is lower-case words joined by - (when-is-a-bar-known), got {chapter!r}")
     PAGE.chapter = chapter
-    PAGE.sources = []
+    PAGE.source = None
     file = rows_file()
     if file is not None:
         file.unlink(missing_ok=True)

@@ -38,7 +38,8 @@ def claim(
         key: the chapter's prefix, a dot, lower-case words: ``"bars.gap-count"``.
         unit: what the number counts or measures, shown behind it (``"%"``, ``"bars"``, ``"bp"``).
         text: the claim in words, for the ledger.
-        source: candles or text saying on what data; default: the sources this page's banners named.
+        source: candles or text saying on what data; default: what the latest banner of the
+            page named, so a section on other data begins with a banner of its own.
 
     Raises:
         ClaimError: the value is outside its band, not finite, or a false ``bool``.
@@ -171,7 +172,7 @@ def _source(source: object) -> str | None:
     attrs = getattr(source, "attrs", None)
     if attrs and attrs.get("source"):
         return str(attrs["source"])
-    return "; ".join(PAGE.sources) or None
+    return PAGE.source
 
 
 def _with_unit(value: bool | int | float | str, unit: str) -> str:

@@ -72,17 +72,17 @@ def reveal(key: str, actual: float | str, *, unit: str = "") -> None:
     """
     _check_key(key)
     actual = actual if isinstance(actual, str) else float(actual)
-    shown = f"{_value(actual)} {unit}".rstrip()
+    shown = f"the answer is: {actual}" if isinstance(actual, str) else f"it is {_value(actual)} {unit}".rstrip()
     guesses = _read()
     made = guesses.get(key)
     if made is None:
-        _tell("●", key, f"it is {shown}")
+        _tell("●", key, shown)
         return
     hit = _hit(made, actual)
     if "actual" not in made:
         made.update(actual=actual, hit=hit, revealed_at=now())
         _write(guesses)
-    _tell("✓" if hit else "✗", key, f"it is {shown}; you said {_words(made)}{_distance(made, actual, hit)}")
+    _tell("✓" if hit else "✗", key, f"{shown}; you said {_words(made)}{_distance(made, actual, hit)}")
 
 
 @dataclass(frozen=True)

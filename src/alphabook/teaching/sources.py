@@ -12,7 +12,7 @@ FETCH = "alphabook fetch --preset book"
 
 
 def source_banner(candles: pd.DataFrame, wanted: str = "real") -> None:
-    """Say where these candles come from, show it, and note it for the claims and the status page.
+    """Say where these candles come from, show it, and note it for the status page and for the claims that follow.
 
     The candles tell their origin in ``attrs["source"]`` and ``attrs["venue"]`` (see ``load_candles``).
 
@@ -27,8 +27,7 @@ def source_banner(candles: pd.DataFrame, wanted: str = "real") -> None:
         raise ValueError(f"wanted is 'real', 'simulated' or 'any', got {wanted!r}")
     kind = source_kind(candles)
     origin = str(candles.attrs.get("source") or "an unnamed table")
-    if origin not in PAGE.sources:
-        PAGE.sources.append(origin)
+    PAGE.source = origin
     span = _span(candles)
     write_row({"kind": "source", "key": origin, "market": kind, "wanted": wanted, **span})
     lead, rest = _sentences(kind, wanted)
