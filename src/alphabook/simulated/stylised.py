@@ -151,8 +151,9 @@ CALIBRATION: Mapping[str, Band] = MappingProxyType(
 """What a calibrated hourly market must show: limits for the median over its symbols, in two years or more.
 
 The limits are wider than the range of the five real symbols because one history of heavy-tailed,
-clustered returns says little about its own kurtosis or squares: 24 simulated histories of two years with
-equal parameters spread about as far. Skewness has no band for the same reason.
+clustered returns says little about its own kurtosis or squares. Even so about one simulated history in
+four leaves a band or two; the median over the symbols of three histories keeps inside all of them.
+Skewness has no band for the same reason.
 """
 
 
