@@ -206,7 +206,7 @@ def test_summary_says_the_verdict_and_each_rule_once():
     candles = changed(volume=-1.0)
     candles.loc[9, "volume"] = -2.0
     assert validate_candles(candles).summary().splitlines() == [
-        "24 candles, 1 symbol, 1h: NOT usable (2 errors, 0 warnings)",
+        "24 candles, 1 symbol, 1h: 2 errors, 0 warnings",
         "  BTCUSDT: 24 bars, 2024-01-01 00:00 to 2024-01-01 23:00",
         "  error negative_volume: 2 findings, 2 bars; first: BTCUSDT 2024-01-01 05:00: volume -1 is below zero",
         "  not checked: open_bar (needs now=), finer (needs finer=)",

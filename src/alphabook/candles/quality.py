@@ -156,7 +156,7 @@ class QualityReport:
 
     def _verdict(self) -> str:
         errors, warnings = len(self.errors), len(self.warnings)
-        return f"{'usable' if self.ok else 'NOT usable'} ({_many(errors, 'error')}, {_many(warnings, 'warning')})"
+        return f"{_many(errors, 'error') if errors else 'no errors'}, {_many(warnings, 'warning')}"
 
     def _repr_html_(self) -> str:
         rows = []
@@ -164,7 +164,13 @@ class QualityReport:
             count, hits = int(row["findings"]), self.issues[self.issues["rule"] == name]
             mark = {"error": "✗", "warning": "!"}[row["severity"]] if count else "✓"
             first = html.escape(_place(hits.iloc[0])) if count else ""
-            cells = (mark, f"<code>{name}</code>", html.escape(row["meaning"]), f"{count:,}", first)
+            cells = (
+                mark,
+                f"<code style='white-space:nowrap'>{name}</code>",
+                html.escape(row["meaning"]),
+                f"{count:,}",
+                first,
+            )
             verdict = row["severity"] if count else "pass"
             rows.append(f"<tr class='{verdict}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         head = "<tr><th></th><th>rule</th><th>asks that</th><th>findings</th><th>the first</th></tr>"
