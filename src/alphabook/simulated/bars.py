@@ -113,5 +113,5 @@ def candle_table(columns: list[dict[str, NDArray]], assets: list[Asset], times: 
     data = {name: np.concatenate([columns[i][name] for i in order]) for name in columns[0]}
     frame = pd.DataFrame(data)
     frame.insert(0, "symbol", np.repeat([assets[i].symbol for i in order], len(times)))
-    frame.insert(0, "open_time", pd.DatetimeIndex(np.tile(times.to_numpy(), len(assets)), tz="UTC"))
+    frame.insert(0, "open_time", times[np.tile(np.arange(len(times)), len(assets))])
     return as_candles(frame, sort=False)
