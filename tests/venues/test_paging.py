@@ -13,7 +13,7 @@ from alphabook.candles import Interval
 from alphabook.errors import MalformedReplyError
 from alphabook.venues import Bar, plan_windows
 from alphabook.venues.fields import fill_between, number
-from alphabook.venues.paging import Grid, read_rows, runs
+from alphabook.venues.paging import Grid, _bar, _read_columns, read_rows, runs
 
 
 @given(bars=st.integers(0, 30_000), limit=st.integers(1, 1500), overlap=st.integers(0, 10))
@@ -131,3 +131,30 @@ def test_a_year_of_funding_takes_at_most_two_calls_a_page(newest):
 )
 def test_numbers_that_may_be_blank(text, value):
     assert number(text) == value
+
+
+@given(
+    rows=st.lists(
+        st.lists(
+            st.one_of(
+                st.sampled_from(["1700000000000", "1700003600000", 1700007200000, "10", "12", "9", 11, 5.5, "0", "-1"]),
+                st.sampled_from(["n/a", "", None, True, "nan", "inf", [], "1e3"]),
+            ),
+            min_size=6,
+            max_size=8,
+        ),
+        max_size=4,
+    )
+)
+def test_reading_all_at_once_accepts_only_what_row_by_row_accepts(rows):
+    order = (0, 1, 2, 3, 4, 5, None)
+    at_once = _read_columns(rows, order, 1)
+    if at_once is not None:
+        slow = [_bar(row, order, 1) for row in rows]
+        assert repr(list(at_once.values())) == repr(slow)
+
+
+def test_reading_all_at_once_is_what_usually_happens():
+    rows = [[str(1700000000000 + i * 3_600_000), *ROW[1:]] for i in range(1000)]
+    assert _read_columns(rows, (0, 1, 2, 3, 4, 5, 6), 1) == read(rows)
+    assert _read_columns([*rows, rows[0]], (0, 1, 2, 3, 4, 5, 6), 1) is None

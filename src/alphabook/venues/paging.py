@@ -83,7 +83,11 @@ def read_rows(
         MalformedReplyError: a row is short, not numeric, impossible as a candle, off the grid, or the reply
             holds two different bars of one open time. The message names the row.
     """
-    bars: dict[int, Bar] = {}
+    rows = list(rows)
+    usual = _read_columns(rows, order, scale)
+    if usual is not None and (on_grid is None or all(map(on_grid, usual))):
+        return usual
+    bars: dict[int, Bar] = {}  # something is unusual: go row by row and say where
     where: dict[int, int] = {}
     for number, row in enumerate(rows):
         try:
@@ -126,6 +130,30 @@ def runs(missing: Sequence[int], opens: np.ndarray) -> list[tuple[int, int, int]
     where = np.searchsorted(opens, np.asarray(missing, dtype=np.int64))
     breaks = np.flatnonzero(np.diff(where) != 1) + 1
     return [(int(opens[p[0]]), int(opens[p[-1]]), len(p)) for p in np.split(where, breaks)]
+
+
+def _read_columns(rows: list, order: Sequence[int | None], scale: int) -> dict[int, Bar] | None:
+    """The whole reply at once, as long as every row is beyond doubt; ``None`` as soon as one is not."""
+    width = max(p for p in order if p is not None)
+    if not all(type(row) is list and len(row) > width for row in rows):
+        return None
+    columns = []
+    for place in order:
+        told = [math.nan] * len(rows) if place is None else [row[place] for row in rows]
+        if not set(map(type, told)) <= {str, int, float}:
+            return None
+        try:
+            columns.append(np.array(list(map(float, told))))
+        except ValueError:
+            return None
+    stamps, prices, (volume, _) = columns[0] * scale, np.array(columns[1:5]), columns[5:]
+    numbers = np.array([c for c, place in zip(columns, order, strict=True) if place is not None])
+    sound = np.isfinite(numbers).all() and (prices > 0).all() and (prices[1] >= prices[2]).all() and (volume >= 0).all()
+    if not sound or not ((stamps == np.floor(stamps)) & (stamps > 0) & (stamps < 1e14)).all():
+        return None
+    times = stamps.astype(np.int64).tolist()
+    bars = dict(zip(times, map(Bar, times, *(c.tolist() for c in columns[1:])), strict=True))
+    return bars if len(bars) == len(rows) else None
 
 
 def _bar(row: Sequence[object], order: Sequence[int | None], scale: int) -> Bar:

@@ -57,13 +57,13 @@ def settle(
     """The window's closed bars at server time ``now`` (ms), its true gaps, and how far it is covered."""
     first, newest, step = int(part.opens[0]), _newest(part, now), int(part.closes[-1] - part.opens[-1])
     if continuous:
-        closed = {int(o) for o, c in zip(part.opens, part.closes, strict=True) if c <= now}
+        closed = {o for o, c in zip(part.opens.tolist(), part.closes.tolist(), strict=True) if c <= now}
         keep = [bar for t, bar in sorted(page.bars.items()) if t in closed]
     else:  # a session's bars need not lie on the grid: stock hours open at half past
         keep = [bar for t, bar in sorted(page.bars.items()) if t + step <= now]
     extra = {k: [v.get(bar.open_ms, float("nan")) for bar in keep] for k, v in (page.extra or {}).items()}
     slack = 0 if continuous or step >= DAY_MS else step
-    until = max((int(c) for c in part.closes if c <= now - slack), default=first)
+    until = max((c for c in part.closes.tolist() if c <= now - slack), default=first)
     holes = runs(missing, part.opens) if page.bars and continuous else []
     if holes and holes[-1][2] <= LATE and holes[-1][1] == newest:
         until = holes[-1][0]  # perhaps only late: not covered, so the next fetch asks again
@@ -81,12 +81,12 @@ def settle(
 
 def absent(bars: Mapping[int, Bar], part: Grid, now: int) -> list[int]:
     """Open times of bars that have closed by ``now`` and are not in ``bars``."""
-    return [int(o) for o, c in zip(part.opens, part.closes, strict=True) if c <= now and int(o) not in bars]
+    return [o for o, c in zip(part.opens.tolist(), part.closes.tolist(), strict=True) if c <= now and o not in bars]
 
 
 def settled(bars: Mapping[int, Bar], part: Grid, now: int) -> list[str]:
     """The closed bars of a reply in a form in which two replies can be compared."""
-    return [str(bars.get(int(o))) for o, c in zip(part.opens, part.closes, strict=True) if c <= now]
+    return [str(bars.get(o)) for o, c in zip(part.opens.tolist(), part.closes.tolist(), strict=True) if c <= now]
 
 
 def part_of(part: Grid, first: int, last: int) -> Grid:
@@ -97,7 +97,7 @@ def part_of(part: Grid, first: int, last: int) -> Grid:
 
 def _newest(part: Grid, now: int) -> int | None:
     """Open time of the bar that closed last before ``now``, if this window holds it."""
-    closed = [(int(o), int(c)) for o, c in zip(part.opens, part.closes, strict=True) if c <= now]
+    closed = [(o, c) for o, c in zip(part.opens.tolist(), part.closes.tolist(), strict=True) if c <= now]
     if not closed or now - closed[-1][1] >= closed[-1][1] - closed[-1][0]:
         return None
     return closed[-1][0]
