@@ -17,7 +17,7 @@ from alphabook.store import CandleStore
 from alphabook.venues import Bybit, RateBudget, download
 
 KILLS = 50
-BARS = 40_000
+BARS = 24_000
 START = pd.Timestamp("2020-01-01", tz="UTC")
 
 # The child says when it is ready to fetch, so that the kill falls into the fetch and not into the imports;
