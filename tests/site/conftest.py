@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,27 +13,16 @@ from pathlib import Path
 
 import pytest
 
-SITE = Path(os.environ.get("ALPHABOOK_SITE", Path(__file__).resolve().parents[2] / "_build" / "html"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from built import SITE
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
-
-
-def pages() -> list[str]:
-    """Every page of the site by its address below the root; the theme's own snippets are no pages."""
-    if not (SITE / "index.html").exists():
-        return []
-    found = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("**/*.html"))
-    return [name for name in found if not name.startswith("_static/")]
-
-
-def own_pages() -> list[str]:
-    """Without the front door, which only leads on, and with one listing of source code for all."""
-    listings = [name for name in pages() if name.startswith("_modules/")]
-    return [name for name in pages() if name not in listings[1:] and name != "index.html"]
 
 
 def absent(reason: str) -> None:

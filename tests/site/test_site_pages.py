@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import own_pages
+from built import own_pages
 from looking import PHONE, settle, visit
 
 pytestmark = [pytest.mark.site, pytest.mark.xdist_group("browser")]
@@ -123,13 +123,17 @@ def test_search_finds_a_word(browser, address: str) -> None:
         assert seen.problems == []
 
 
-def test_a_solution_is_folded_and_unfolds(browser, address: str) -> None:
-    with visit(browser, address, chapters()[0]) as seen:
-        solution = seen.page.locator("div.admonition.solution").first
-        code = solution.locator("pre").first
-        assert not code.is_visible()
-        solution.locator("button, summary").first.click()
-        code.wait_for(state="visible", timeout=5_000)
+@pytest.mark.parametrize("name", chapters())
+def test_solutions_and_proofs_are_folded_and_unfold(name: str, browser, address: str) -> None:
+    with visit(browser, address, name) as seen:
+        folded = seen.page.locator(".bd-article .admonition.dropdown")
+        assert folded.count() >= 4
+        for number in range(folded.count()):
+            fold = folded.nth(number)
+            content = fold.locator(":scope > :not(.admonition-title)").first
+            assert not content.is_visible()
+            fold.locator(":scope > .admonition-title").click(position={"x": 8, "y": 8})
+            content.wait_for(state="visible", timeout=10_000)
 
 
 def test_previous_and_next_go_through_the_book(browser, address: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
 import pytest
-from conftest import pages
+from built import pages
 
 pytestmark = pytest.mark.site
 
