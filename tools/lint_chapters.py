@@ -107,6 +107,8 @@ def shape(chapter: Chapter) -> Iterator[Finding]:
     level = 1
     for index, source in chapter.prose():
         for found in re.finditer(r"(?m)^(#{2,6}) \S", without_blocks(source)):
+            if re.fullmatch(r"#+ \d", found[0]):
+                yield index, "headings", "a number typed into a heading: _toc.yml numbers the sections"
             if len(found[1]) > level + 1:
                 yield (
                     index,

@@ -77,6 +77,7 @@ PLANTED = {
         "## Exercises stands before",
     ),
     "a skipped level": (insert(markdown("#### Deep")), "headings: a level-4"),
+    "a heading numbered by hand": (insert(markdown("## 2 The mathematics")), "headings: a number typed"),
     "no parameters": (untag("parameters"), "parameters: 0 cells"),
     "a missing seed": (spoil("SEED = 7", "\nSEED = 7", ""), "SEED is not set"),
     "committed with the store": (spoil("SEED = 7", '"sample"  #', '"store"  #'), 'SOURCE is "sample"'),

@@ -84,7 +84,7 @@ def _claim_row(row: dict[str, Any], uri: str, record: dict[str, Any]) -> str:
     return (
         f'<tr><th scope="row"><a href="{uri}#{anchor(row["key"])}"><code>{escape(row["key"])}</code></a>{text}</th>'
         f'<td class="ab-value">{number(row["value"])}{unit}</td><td class="ab-band">{band(row)}</td>'
-        f"<td>{data}</td><td>{escape(when)}</td></tr>"
+        f'<td>{data}</td><td class="ab-date">{escape(when)}</td></tr>'
     )
 
 
@@ -98,7 +98,8 @@ def status_table(status: dict[str, Any], link: Callable[[str], str]) -> str:
         time, peak, count = (f'<td class="ab-value">{figure}</td>' for figure in figures)
         rows.append(
             f'<tr><th scope="row"><a href="{link(record["docname"])}">{escape(record["title"])}</a></th>'
-            f"{time}{peak}<td>{market(record)}</td>{count}<td>{escape(record['executed'][:10])}</td></tr>"
+            f"{time}{peak}<td>{market(record)}</td>{count}"
+            f'<td class="ab-date">{escape(record["executed"][:10])}</td></tr>'
         )
     total = sum(record["seconds"] for record in status["chapters"])
     names = ("Chapter", "Run time", "Peak memory", "Data", "Claims", "Executed")
