@@ -19,7 +19,6 @@ from toc import ROOT, pages
 from alphabook.teaching.palette import themed_svg
 
 STAGE = ROOT / "_build" / "book"
-CLAIM = re.compile(r'\s*(<div class="ab-claim")>.*?<code>([^<]+)</code>', re.DOTALL)
 FILES = ("_config.yml", "_toc.yml", "LICENSE")  # the licence page includes the last
 
 
@@ -78,8 +77,6 @@ def split_figures(cell: NotebookNode) -> list[NotebookNode]:
             groups[-1][1].append(output)
         else:
             groups.append((None, [output]))
-    for output in cell.outputs:
-        _anchor_claim(output)
     cells = []
     for position, (about, outputs) in enumerate(groups or [(None, [])]):
         part = cell if position == 0 else _continued(cell, position)
@@ -91,14 +88,6 @@ def split_figures(cell: NotebookNode) -> list[NotebookNode]:
             }
         cells.append(part)
     return cells
-
-
-def _anchor_claim(output: NotebookNode) -> None:
-    """Give a claim's line the id that the ledger of claims links to."""
-    data = output.get("data", {})
-    if found := CLAIM.match(data.get("text/html", "")):
-        anchor = "claim-" + found[2].replace(".", "-")
-        data["text/html"] = data["text/html"].replace(found[1], f'{found[1]} id="{anchor}"', 1)
 
 
 def _continued(cell: NotebookNode, position: int) -> NotebookNode:
