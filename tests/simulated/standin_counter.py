@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -97,3 +100,9 @@ def same_shape(ours: Any, theirs: Any, *, key_order: bool = True) -> None:
     assert a == b
     if key_order:
         assert json.dumps(a) == json.dumps(b), "same keys and types, but in another order"
+
+
+def in_a_loop(main: Coroutine[Any, Any, Any]) -> Any:
+    """``asyncio.run`` in a thread of its own: a browser test may have left an event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main).result()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 import pytest
-from standin_counter import HOUR, T0, make_candles
+from standin_counter import HOUR, T0, in_a_loop, make_candles
 
 from alphabook.simulated.standin import StandIn
 
@@ -94,6 +94,10 @@ def test_errors_are_understood(venue):
     assert exchange.calls[-1].status == status
 
 
+async def limited(main, seconds=30):
+    return await asyncio.wait_for(main, seconds)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "error"),
     [
@@ -148,8 +152,9 @@ def test_watched_candles_close_as_the_markets(name):
         finally:
             await client.close()
 
-    with StandIn(name, market=CANDLES, now=pd.Timestamp("2024-01-05T10:45", tz="UTC")) as exchange:
-        rows = asyncio.run(asyncio.wait_for(main(exchange), 30))
+    now = pd.Timestamp("2024-01-05T10:45", tz="UTC")
+    with StandIn(name, market=CANDLES, now=now) as exchange:
+        rows = in_a_loop(limited(main(exchange)))
     first = 4 * 24 + 10
     closed = rows[:3]
     assert [(r[0] - T0) // HOUR for r in closed] == [first, first + 1, first + 2]

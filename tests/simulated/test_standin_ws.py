@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pandas as pd
 import pytest
-from standin_counter import HOUR, START, T0, make_candles, payload, same_shape
+from standin_counter import HOUR, START, T0, in_a_loop, make_candles, payload, same_shape
 
 from alphabook.simulated.standin import StandIn
 from alphabook.simulated.standin.streams import StreamRules
@@ -57,7 +57,7 @@ def test_bybit_pushes_the_open_bar_then_its_confirmation():
             return first + await read(ws, 5)
 
     with StandIn("bybit", market=CANDLES, now=NOON) as exchange:
-        ack, *pushes = asyncio.run(main(exchange))
+        ack, *pushes = in_a_loop(main(exchange))
     assert (ack["success"], ack["op"], ack["ret_msg"], ack["req_id"]) == (True, "subscribe", "", "10001")
     bars = [p["data"][0] for p in pushes]
     assert [(b["start"] - T0) // HOUR for b in bars] == [12, 12, 12, 13, 13, 13]
@@ -85,7 +85,7 @@ def test_advance_pushes_one_bar_after_another_for_every_topic():
             return await read(ws, 9)
 
     with StandIn("bybit", market=CANDLES, now=START + pd.Timedelta("11h")) as exchange:
-        pushes = asyncio.run(main(exchange))
+        pushes = in_a_loop(main(exchange))
     closed = [(p["topic"], p["ts"] - T0) for p in pushes if p["data"][0]["confirm"]]
     assert closed == [
         ("kline.60.BTCUSDT", 12 * HOUR), ("kline.120.ETHUSDT", 12 * HOUR), ("kline.60.BTCUSDT", 13 * HOUR),
@@ -105,7 +105,7 @@ def test_nothing_is_pushed_twice_when_the_clock_stops_on_a_push():
             return found
 
     with StandIn("bybit", market=CANDLES, now=START + pd.Timedelta("12h")) as exchange:
-        pushes = asyncio.run(main(exchange))
+        pushes = in_a_loop(main(exchange))
     assert [p["ts"] - T0 for p in pushes] == [12 * HOUR + k * HOUR // 3 for k in (1, 2, 3)]
 
 
@@ -117,7 +117,7 @@ def test_bybit_ping_is_json(category, has_id):
             return await read(ws, 1)
 
     with StandIn("bybit", market=CANDLES) as exchange:
-        pong = asyncio.run(main(exchange))[0]
+        pong = in_a_loop(main(exchange))[0]
     assert (pong["success"], pong["ret_msg"], pong["op"]) == (True, "pong", "ping")
     assert ("req_id" in pong) == has_id
 
@@ -141,7 +141,7 @@ def test_bybit_refuses(message, problem):
             return await read(ws, 1)
 
     with StandIn("bybit", market=CANDLES) as exchange:
-        answer = asyncio.run(main(exchange))[0]
+        answer = in_a_loop(main(exchange))[0]
     assert (answer["success"], answer["ret_msg"]) == (False, problem)
 
 
@@ -152,7 +152,7 @@ def test_bybit_linear_takes_long_lists_up_to_21000_characters():
             return await read(ws, 1)
 
     with StandIn("bybit", market=CANDLES) as exchange:
-        assert "21000" in asyncio.run(main(exchange))[0]["ret_msg"]
+        assert "21000" in in_a_loop(main(exchange))[0]["ret_msg"]
 
 
 def test_unsubscribing_ends_the_pushes():
@@ -166,7 +166,7 @@ def test_unsubscribing_ends_the_pushes():
             return await quiet(ws)
 
     with StandIn("bybit", market=CANDLES, now=NOON) as exchange:
-        assert asyncio.run(main(exchange))
+        assert in_a_loop(main(exchange))
 
 
 def test_binance_closing_frame_has_x_true_and_comes_a_little_late():
@@ -177,7 +177,7 @@ def test_binance_closing_frame_has_x_true_and_comes_a_little_late():
             return first + await read(ws, 2)
 
     with StandIn("binance", market=CANDLES, now=NOON) as exchange:
-        frames = asyncio.run(main(exchange))
+        frames = in_a_loop(main(exchange))
     assert [f["k"]["x"] for f in frames] == [False, False, True]
     assert [f["e"] for f in frames] == ["kline"] * 3
     last = frames[-1]
@@ -198,7 +198,7 @@ def test_binance_combined_streams_and_subscriptions():
             return opened, await read(ws, 5)
 
     with StandIn("binance", market=CANDLES, now=NOON) as exchange:
-        opened, answers = asyncio.run(main(exchange))
+        opened, answers = in_a_loop(main(exchange))
     assert [f["stream"] for f in opened] == ["btcusdt@kline_1h", "ethusdt@kline_1h"]
     assert answers[0] == {"result": None, "id": 312}
     assert answers[1] == {"result": None, "id": 1}
@@ -220,7 +220,7 @@ def test_unrouted_and_misspelt_streams_stay_silent(path):
             return await quiet(ws)
 
     with StandIn("binance", market=CANDLES, now=NOON) as exchange:
-        assert asyncio.run(main(exchange))
+        assert in_a_loop(main(exchange))
 
 
 def test_a_running_clock_pushes_by_itself():
@@ -229,19 +229,18 @@ def test_a_running_clock_pushes_by_itself():
             return await read(ws, 4)
 
     with StandIn("binance", market=CANDLES, now=NOON, speed=36_000) as exchange:
-        frames = asyncio.run(main(exchange))
+        frames = in_a_loop(main(exchange))
     assert [f["k"]["x"] for f in frames][:3] == [False, False, True]
 
 
 def test_the_server_pings_and_hangs_up_without_pong(monkeypatch):
-    rules = StreamRules(ping_every=0.05, pong_within=0.2)
-    monkeypatch.setattr(BinanceConnection, "rules", rules)
+    patient, strict = StreamRules(ping_every=0.05, pong_within=20.0), StreamRules(ping_every=0.05, pong_within=0.2)
 
     async def main(exchange: StandIn, answer: bool) -> list[aiohttp.WSMsgType]:
         kinds = []
         async with dial(exchange, ROUTED, autoping=False) as ws:
             for _ in range(12):
-                message = await ws.receive(timeout=2)
+                message = await ws.receive(timeout=20)
                 kinds.append(message.type)
                 if message.type is aiohttp.WSMsgType.PING and answer:
                     await ws.pong(message.data)
@@ -250,8 +249,10 @@ def test_the_server_pings_and_hangs_up_without_pong(monkeypatch):
         return kinds
 
     with StandIn("binance", market=CANDLES) as exchange:
-        assert asyncio.run(main(exchange, True)).count(aiohttp.WSMsgType.PING) == 11
-        deaf = asyncio.run(main(exchange, False))
+        monkeypatch.setattr(BinanceConnection, "rules", patient)
+        assert in_a_loop(main(exchange, True)).count(aiohttp.WSMsgType.PING) == 11
+        monkeypatch.setattr(BinanceConnection, "rules", strict)
+        deaf = in_a_loop(main(exchange, False))
     assert aiohttp.WSMsgType.PING in deaf
     assert deaf[-1] in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
@@ -274,7 +275,7 @@ def test_silence_and_old_age_end_a_connection(monkeypatch, venue, connection, pa
                     return message.type
 
     with StandIn(venue, market=CANDLES) as exchange:
-        ended = asyncio.run(main(exchange))
+        ended = in_a_loop(main(exchange))
     assert ended in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
 
@@ -295,7 +296,7 @@ def test_more_than_ten_messages_a_second_end_a_binance_connection():
             return answers
 
     with StandIn("binance", market=CANDLES) as exchange:
-        assert asyncio.run(main(exchange)) == 10
+        assert in_a_loop(main(exchange)) == 10
 
 
 def test_cut_drops_the_line_and_the_next_connection_lives():
@@ -319,7 +320,7 @@ def test_cut_drops_the_line_and_the_next_connection_lives():
             return True
 
     with StandIn("bybit", market=CANDLES, now=NOON, faults=[{"kind": "cut", "after": 3}]) as exchange:
-        first, second = asyncio.run(main(exchange))
+        first, second = in_a_loop(main(exchange))
         assert [c.fault for c in exchange.calls] == ["cut", ""]
     assert first == 3
     assert second > 3
@@ -339,7 +340,7 @@ def test_row_faults_strike_closing_frames(kind, closings):
             return texts
 
     with StandIn("bybit", market=CANDLES, now=NOON, faults=[{"kind": kind}]) as exchange:
-        texts = asyncio.run(main(exchange))
+        texts = in_a_loop(main(exchange))
     assert sum('"confirm":true' in t and t.endswith("}") for t in texts) == closings
     assert sum(not t.endswith('"snapshot"}') for t in texts) == (1 if kind == "malformed" else 0)
 
@@ -356,7 +357,7 @@ def test_refusals_also_strike_the_handshake(kind, status):
             assert (await read(ws, 1))[0]["ret_msg"] == "pong"
 
     with StandIn("bybit", market=CANDLES, faults=[{"kind": kind}]) as exchange:
-        asyncio.run(main(exchange))
+        in_a_loop(main(exchange))
         assert [(c.status, c.fault) for c in exchange.calls] == [(status, kind), (101, "")]
 
 
@@ -369,7 +370,7 @@ def test_stopping_says_goodbye():
             return (await ws.receive(timeout=2)).type
 
     exchange = StandIn("bybit", market=CANDLES).start()
-    assert asyncio.run(main(exchange)) in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert in_a_loop(main(exchange)) in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
 def test_frames_have_the_recorded_shape():
@@ -392,11 +393,11 @@ def test_frames_have_the_recorded_shape():
 
     with StandIn("bybit", market=CANDLES, now=NOON) as exchange:
         for category in ("linear", "spot"):
-            acknowledged, push, pong = asyncio.run(bybit(exchange, category))
+            acknowledged, push, pong = in_a_loop(bybit(exchange, category))
             same_shape(acknowledged, control[f"subscribe_ack_{category}"])
             same_shape(pong, control[f"pong_{category}"])
             same_shape(push, bybit_doc)
     with StandIn("binance", market=CANDLES, now=NOON) as exchange:
-        frame, acknowledged = asyncio.run(binance(exchange))
+        frame, acknowledged = in_a_loop(binance(exchange))
     same_shape(frame, recorded)
     assert acknowledged == ack

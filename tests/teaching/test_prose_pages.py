@@ -8,6 +8,7 @@ import sys
 from math import erf, sqrt
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -134,13 +135,17 @@ def test_names_that_the_notation_page_gives_are_those_of_the_package():
     now = [code for symbol, code in rows if "○" not in symbol]
     names = {name for code in now for name in re.findall(r"`([A-Za-z_.]+)(?:\(candles\))?`", code)}
     names -= {"start", "end"}
+    chapters = [nbformat.read(path, 4) for path in (ROOT / "notebooks").rglob("*.ipynb")]
+    code = [cell.source for chapter in chapters for cell in chapter.cells if cell.cell_type == "code"]
+    spoken = [set(re.findall(r"[A-Za-z_]+", source)) for source in code]
     shapes = set(re.findall(r"`(\w+)`", TEXT["notation"].partition("## Shapes")[2]))
     for name in names - shapes:
         owner, _, attribute = name.partition(".")
         if attribute:
             assert hasattr(getattr(candles, owner), attribute), name
         else:
-            assert name in candles.COLUMNS or hasattr(candles, name) or hasattr(simulated, name), name
+            known = name in candles.COLUMNS or hasattr(candles, name) or hasattr(simulated, name)
+            assert known or any(name in code for code in spoken), f"{name}: neither in the package nor in a chapter"
     assert {"close_time", "simple_return", "log_return", "Interval.bars_per_year"} <= names
 
 
