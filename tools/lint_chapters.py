@@ -33,7 +33,7 @@ SECTIONS = (
     ("further reading", "## Further reading"),
 )
 TYPED_NUMBER = re.compile(r"(?<![\w.{])[-+−]?\d+(?:[.,]\d+)*(?!\w)(?:\s*%)?")
-LOCAL_PATH = re.compile(r"(?<![\w.])(/home/|/Users/|/root\b|/work/|/tmp/|/mnt/|[A-Za-z]:\\\\?[A-Za-z])")
+LOCAL_PATH = re.compile(r"(?<![\w.])(/home/|/Users/|/root\b|/workspaces?/|/tmp/|/mnt/|[A-Za-z]:\\\\?[A-Za-z])")
 SKIPPED_NUMBERS = re.compile(r"`[^`]*`|\{[\w:-]+\}`[^`]*`|\$[^$]*\$|\[[^\]]*\]\([^)]*\)|\bch-[\w-]+")
 GLOBAL_RANDOM = {
     "np.random.seed", "numpy.random.seed", "random.seed", "torch.manual_seed", "np.random.normal", "np.random.rand",
