@@ -82,6 +82,20 @@ def test_fetch_prints_range_gaps_statistics_and_correlations(exchange, tmp_path,
     assert f"{expected:.3f}" in next(row for row in matrix.splitlines() if row.startswith("BTCUSDT"))
 
 
+def test_fetch_counts_bars_once_and_every_request(tmp_path, capsys):
+    faults = [{"kind": "server_error", "path": "kline", "on": [2]}]
+    with StandIn("bybit", market=MARKET, faults=faults, limits=False) as exchange:
+        command = ["fetch", "--symbols", "BTCUSDT", "--limit", "1200", "--base-url", exchange.url]
+        assert main([*command, "--store", str(tmp_path / "s.sqlite"), "--quiet"]) == 0
+        candle = len([c for c in exchange.calls if c.path.endswith("kline")])
+        clock = len(exchange.calls) - candle
+    out = capsys.readouterr().out
+    row = [line.split() for line in out.splitlines() if line.split()[:1] == ["BTCUSDT"]][-1]
+    assert row == ["BTCUSDT", "1200", "1200", "0", "0", "0", "3"]  # two windows that overlap, one of them sent again
+    assert f"requests: {candle} for candles, {clock} for the venue's clock" in out
+    assert (candle, clock) == (3, 1)
+
+
 def test_a_second_fetch_changes_nothing_and_asks_for_no_candle(exchange, tmp_path, capsys):
     store = tmp_path / "s.sqlite"
     command = ["fetch", "--start", "2024-01-01", "--base-url", exchange.url, "--store", str(store), "--quiet"]

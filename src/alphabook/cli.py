@@ -112,12 +112,13 @@ def fetch(
         raise BadRequestError(f"unknown preset {preset!r}; there is one, book")
     client = _client("bybit" if preset else venue, base_url, category, max_wait=max_wait, verify=verify)
     slices: Sequence[Slice] = BOOK_PRESET
+    before = client.http.calls
     if preset is None:
         if start is None:
             first, last = client.last_range(bar, limit)
             start, end = first.isoformat(), last.isoformat()
         slices = [Slice(tuple(split_symbols(symbols)), bar.value, start, end or "")]
-    _fetch(client, slices, store, progress=not quiet)
+    _fetch(client, slices, store, progress=not quiet, clock_calls=client.http.calls - before)
 
 
 @app.command("import")
@@ -201,7 +202,10 @@ def _client(name: str, base_url: str | None, category: str | None, **options: An
     return VENUES[name](base_url=base_url, **options)
 
 
-def _fetch(client: Venue, slices: Sequence[Slice], store: Path | None, *, progress: bool) -> None:
+def _fetch(client: Venue, slices: Sequence[Slice], store: Path | None, *, progress: bool, clock_calls: int = 0) -> None:
+    """``clock_calls``: what asking for the range has cost already; the first report counts it."""
+    from dataclasses import replace
+
     from .candles import default_store_path
     from .store import CandleStore
     from .venues import download
@@ -211,6 +215,7 @@ def _fetch(client: Venue, slices: Sequence[Slice], store: Path | None, *, progre
             report = download(
                 client, part.symbols, part.interval, part.start, part.end or None, opened, progress=progress
             )
+            report, clock_calls = replace(report, clock_calls=report.clock_calls + clock_calls), 0
             candles = opened.read(
                 [r.symbol for r in report.rows], report.interval, report.start, report.end, venue=client.key
             )

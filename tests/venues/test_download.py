@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from standin_support import START, hourly_market, quick
+from standin_support import CLIENTS, START, hourly_market, quick
 
 from alphabook.errors import (
     BadIntervalError,
@@ -48,11 +48,52 @@ def test_a_second_run_asks_for_no_candle_and_changes_nothing(exchange, tmp_path)
 def test_the_report_counts_what_happened(exchange, tmp_path):
     report = download(quick(Bybit, exchange.url), "BTCUSDT", "60", START, None, tmp_path / "s.sqlite", progress=False)
     row = report.rows[0]
-    assert (row.bars, row.inserted, row.revised) == (2599 - 3 + 2 * 3, 2599 - 3, 0)  # two overlaps of three bars
+    assert (row.bars, row.inserted, row.revised) == (2599 - 3, 2599 - 3, 0)  # bars that two windows share count once
     assert row.calls == 3 + 2  # three windows, and the hole asked for twice
     assert row.missing == 3
     assert report.table()["symbol"].tolist() == ["BTCUSDT"]
     assert "BTCUSDT" in str(report)
+    assert "requests: 5 for candles, 1 for the venue's clock" in str(report)
+
+
+def others(exchange):
+    return [c for c in exchange.calls if not c.path.endswith("kline")]
+
+
+def test_every_request_is_in_the_report_retries_too(tmp_path):
+    faults = [
+        {"kind": "server_error", "path": "kline", "on": [2, 3], "times": 2},
+        {"kind": "too_many", "path": "time", "on": [1]},
+    ]
+    with StandIn("bybit", market=MARKET, faults=faults, limits=False) as exchange:
+        client = quick(Bybit, exchange.url)
+        report = download(client, NAMES, "1h", START, None, tmp_path / "s.sqlite", progress=False)
+        assert report.calls == len(klines(exchange)) == 2 * 3 + 2 * 2 + 2  # windows, holes asked for again, retries
+        assert report.clock_calls == len(others(exchange)) == 2
+
+
+@pytest.mark.parametrize(("name", "calls"), [("bybit", 9), ("binance", 6), ("coinbase", 30)])
+def test_a_year_that_has_passed_is_stored_without_asking_for_the_clock(name, calls, tmp_path):
+    kind, symbol = CLIENTS[name]
+    with StandIn(name, market=hourly_market(8760 + 24, hole=False), limits=False) as exchange:
+        for asked, bars in ((calls, 8760), (0, 0)):
+            client, path = quick(kind, exchange.url), tmp_path / "s.sqlite"
+            report = download(client, symbol, "1h", START, START + 8760 * HOUR, path, progress=False)
+            assert (report.bars, report.rows[0].inserted) == (bars, bars)
+            assert (report.calls, report.clock_calls, len(exchange.calls)) == (asked, 0, calls)
+
+
+def test_a_range_that_grows_asks_for_the_clock_and_an_end_in_the_venues_future_stays_open(exchange, tmp_path):
+    path, end = tmp_path / "s.sqlite", START + 4000 * HOUR  # passed by this machine's clock, not by the venue's
+    first = download(quick(Bybit, exchange.url), "BTCUSDT", "1h", START, end, path, progress=False)
+    asked = len(klines(exchange))
+    second = download(quick(Bybit, exchange.url), "BTCUSDT", "1h", START, end, path, progress=False)
+    assert first.end == second.end == START + 2599 * HOUR
+    assert (first.clock_calls, second.clock_calls, len(klines(exchange)) - asked) == (0, 1, 0)
+    late, other = START + 3000 * HOUR, tmp_path / "t.sqlite"
+    with pytest.raises(TimeRangeError, match="newest closed at 2024-04-18 07:00"):
+        download(quick(Bybit, exchange.url), "BTCUSDT", "1h", late, end, other, progress=False)
+    assert not other.exists()
 
 
 def test_an_extension_reads_the_last_bars_again_and_takes_the_revision(tmp_path):

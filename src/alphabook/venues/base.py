@@ -83,7 +83,7 @@ class Venue(ABC):
             auth=auth,
         )
         self.verify = verify
-        self.candle_calls = 0
+        self.replied_at: pd.Timestamp | None = None  # the venue's time, as the latest candle reply told it
 
     @property
     def key(self) -> str:
@@ -205,6 +205,10 @@ class Venue(ABC):
     # --- what some venues offer ------------------------------------------------------------------
     def server_time(self) -> pd.Timestamp:
         """The venue's clock; this machine's where the venue has none."""
+        return self.local_time()
+
+    def local_time(self) -> pd.Timestamp:
+        """This machine's clock."""
         return pd.Timestamp(self._clock(), unit="s", tz="UTC").floor("ms")
 
     def ticker(self, symbol: str) -> Ticker:
@@ -285,9 +289,9 @@ class Venue(ABC):
         return page
 
     def _call_once(self, symbol: str, code: str, part: Grid) -> Page:
-        self.candle_calls += 1
         first, last, end = int(part.opens[0]), int(part.opens[-1]), int(part.closes[-1])
         page = self._page(symbol, code, first, last, len(part))
+        self.replied_at = pd.Timestamp(self._now_ms(page), unit="ms", tz="UTC")
         # rows beside the request (before its start, or the bar still open after its end) are not answers to it
         return replace(page, bars={t: b for t, b in page.bars.items() if first <= t < end})
 

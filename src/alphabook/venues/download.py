@@ -44,7 +44,11 @@ BOOK_PRESET = (
 
 @dataclass(frozen=True, kw_only=True)
 class SymbolReport:
-    """What a download did for one symbol. ``revised`` bars were there before with other values."""
+    """What a download did for one symbol.
+
+    ``bars`` are the closed bars received, each counted once however many windows held it; ``revised`` ones were
+    there before with other values; ``calls`` are all requests for its candles, those sent again included.
+    """
 
     symbol: str
     bars: int = 0
@@ -61,22 +65,23 @@ class SymbolReport:
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadReport:
-    """What a download did, one row per symbol."""
+    """What a download did, one row per symbol; ``clock_calls`` are the requests for the venue's clock."""
 
     venue: str
     interval: Interval
     start: pd.Timestamp
     end: pd.Timestamp
     rows: tuple[SymbolReport, ...]
+    clock_calls: int = 0
 
     @property
     def calls(self) -> int:
-        """Candle calls over all symbols."""
+        """Requests for candles over all symbols, those sent again included."""
         return sum(r.calls for r in self.rows)
 
     @property
     def bars(self) -> int:
-        """Closed bars received over all symbols, the re-read ones included."""
+        """Closed bars received over all symbols, each once, the re-read ones included."""
         return sum(r.bars for r in self.rows)
 
     def table(self) -> pd.DataFrame:
@@ -90,6 +95,7 @@ class DownloadReport:
         return (
             f"{self.venue} {self.interval} {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M}\n"
             + self.table().to_string(index=False)
+            + f"\nrequests: {self.calls} for candles, {self.clock_calls} for the venue's clock"
         )
 
 
@@ -130,18 +136,19 @@ def download(
         raise TimeRangeError(f"start {first:%Y-%m-%d %H:%M} is not before end {last:%Y-%m-%d %H:%M}; swap them")
     with ExitStack() as stack:
         opened = store if isinstance(store, CandleStore) else stack.enter_context(CandleStore(store))
-        last = _closed_end(venue, bar, end)
+        venue.replied_at, before = None, venue.http.calls
+        last = _closed_end(venue, bar, first, end, names, opened)
+        clock_calls = venue.http.calls - before
         if first >= last:
-            raise TimeRangeError(
-                f"no {bar} bar after start {first:%Y-%m-%d %H:%M} has closed yet (the newest closed at "
-                f"{last:%Y-%m-%d %H:%M}); choose an earlier start"
-            )
+            raise _nothing_closed(bar, first, last)
         jobs = [_Job(venue, name, bar, first, last, opened, reread) for name in names]
         with tqdm(total=sum(j.planned for j in jobs), desc=venue.key, unit="call", disable=not progress) as meter:
             for job in jobs:
                 job.open()  # the first window of every symbol, before anything is written
             reports = tuple(job.run(meter) for job in jobs)
-    return DownloadReport(venue=venue.key, interval=bar, start=first, end=last, rows=reports)
+    return DownloadReport(
+        venue=venue.key, interval=bar, start=first, end=_passed(venue, bar, last), rows=reports, clock_calls=clock_calls
+    )
 
 
 class _Job:
@@ -166,7 +173,8 @@ class _Job:
         self.windows = source if head is None else chain([head], source)
 
     def run(self, meter: tqdm) -> SymbolReport:
-        bars = inserted = revised = 0
+        inserted = revised = 0
+        bars: set[pd.Timestamp] = set()  # neighbouring windows share some
         gaps: list[tuple[pd.Timestamp, pd.Timestamp, int]] = []
         held: list[Window] = []  # empty windows before the first bar: stored only if a bar follows
         known = not self.store.missing(self.symbol, self.bar, self.first, self.last, venue=self.venue.key)
@@ -178,16 +186,20 @@ class _Job:
                 for one in held:
                     change = self._store(one)
                     inserted, revised = inserted + change.inserted, revised + change.updated
-                    bars, known = bars + len(one.candles), True
+                    bars.update(one.candles["open_time"])
+                    known = True
                     gaps.extend(one.gaps)
                 held = []
+        newest = _passed(self.venue, self.bar, self.last)
+        if not known and newest <= self.first:
+            raise _nothing_closed(self.bar, self.first, newest)
         if not known:
             raise NoDataError(
                 f"{self.venue.key} has no {self.bar} candles of {self.symbol} between {self.first:%Y-%m-%d} and "
                 f"{self.last:%Y-%m-%d}: it was not listed then; choose other dates, or check the symbol"
             )
         return SymbolReport(
-            symbol=self.symbol, bars=bars, inserted=inserted, revised=revised, calls=self.calls,
+            symbol=self.symbol, bars=len(bars), inserted=inserted, revised=revised, calls=self.calls,
             gaps=tuple(dict.fromkeys(gaps)),
         )  # fmt: skip
 
@@ -200,22 +212,48 @@ class _Job:
         )  # fmt: skip
 
     def _fetch(self, start: pd.Timestamp, end: pd.Timestamp) -> Iterator[Window]:
-        before = self.venue.candle_calls
+        before = self.venue.http.calls
         for window in self.venue.windows(self.symbol, self.bar, start, end):
-            self.calls += self.venue.candle_calls - before
+            self.calls += self.venue.http.calls - before
             yield window
-            before = self.venue.candle_calls
-        self.calls += self.venue.candle_calls - before
+            before = self.venue.http.calls
+        self.calls += self.venue.http.calls - before
 
     def _covered_before(self, when: pd.Timestamp) -> bool:
         return not self.store.missing(self.symbol, self.bar, _step_back(when, self.bar, 1), when, venue=self.venue.key)
 
 
-def _closed_end(venue: Venue, bar: Interval, end: object) -> pd.Timestamp:
-    """The end asked for, but not after the close of the newest closed bar by the venue's clock."""
+def _closed_end(
+    venue: Venue, bar: Interval, first: pd.Timestamp, end: object, names: Iterable[str], store: CandleStore
+) -> pd.Timestamp:
+    """The end asked for, but not after the close of the newest closed bar by the venue's clock.
+
+    The venue is not asked where its answer would change nothing: the end has passed by this machine's clock, and
+    the store holds either all of the range or none of it. Every candle reply brings the venue's own time.
+    """
+    if end is not None and (asked := parse_time(end, name="end")) <= venue.local_time():
+        holes = [store.missing(name, bar, first, asked, venue=venue.key) for name in names]
+        if all(not hole or hole == [(first, asked)] for hole in holes):
+            return asked
     newest = bar.floor(venue.server_time())
     assert isinstance(newest, pd.Timestamp)
     return newest if end is None else min(newest, parse_time(end, name="end"))
+
+
+def _passed(venue: Venue, bar: Interval, last: pd.Timestamp) -> pd.Timestamp:
+    """``last``, but not after the newest close by the time that the venue's replies told."""
+    if venue.replied_at is None:
+        return last
+    newest = bar.floor(venue.replied_at)
+    assert isinstance(newest, pd.Timestamp)
+    return min(newest, last)
+
+
+def _nothing_closed(bar: Interval, first: pd.Timestamp, newest: pd.Timestamp) -> TimeRangeError:
+    return TimeRangeError(
+        f"no {bar} bar after start {first:%Y-%m-%d %H:%M} has closed yet (the newest closed at "
+        f"{newest:%Y-%m-%d %H:%M}); choose an earlier start"
+    )
 
 
 def _step_back(when: pd.Timestamp, bar: Interval, count: int) -> pd.Timestamp:
