@@ -280,7 +280,8 @@ def _lagged(
 def _masked_softmax(scores: Float[Tensor, "*rows columns"], visible: Bool[Tensor, "*rows columns"]) -> Tensor:
     """Softmax over the visible columns; a row without any is zero, and so is its gradient."""
     empty = ~visible.any(dim=-1, keepdim=True)
-    scores = scores.masked_fill(~visible, -torch.inf).masked_fill(empty, 0.0)  # a row of -inf alone would be NaN
+    # the softmax of a row of -inf is NaN, and so is its gradient: give it zeros, and close it afterwards
+    scores = scores.masked_fill(~visible, -torch.inf).masked_fill(empty, 0.0)
     return torch.softmax(scores, dim=-1).masked_fill(~visible, 0.0)
 
 
