@@ -104,6 +104,11 @@ class RegionBlockedError(VenueError):
     """The venue refuses this region (451, or Bybit's 10009/10024): retrying cannot help."""
 
 
+# --- backtests -----------------------------------------------------------------------------------
+class BacktestError(AlphabookError, ValueError):
+    """A backtest that cannot be run as asked: a price, signal, weight or setting that makes no sense."""
+
+
 # --- teaching ------------------------------------------------------------------------------------
 class ClaimError(AlphabookError, AssertionError):
     """A claim of the book that its own computation contradicts."""
