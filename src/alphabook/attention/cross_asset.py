@@ -73,7 +73,7 @@ class CrossAssetAttention(nn.Module):
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a share in [0, 1), got {dropout}")
-        _check_mode(mode, max_lag)
+        check_mode(mode, max_lag)
         self.num_heads, self.mode, self.max_lag, self.include_self = num_heads, mode, max_lag, include_self
         self.query_projection = nn.Linear(d_model, d_model, bias=bias)
         self.key_projection = nn.Linear(d_model, d_model, bias=bias)
@@ -179,7 +179,7 @@ def cross_asset_attention(
 
     Taught in :doc:`/notebooks/attention/cross_asset`.
     """
-    _check_mode(mode, max_lag)
+    check_mode(mode, max_lag)
     if query.ndim != 5 or query.shape != key.shape or query.shape != value.shape:
         raise ValueError(
             "query, key and value must share one shape (batch, heads, assets, length, head_dim), got "
@@ -314,7 +314,8 @@ def presence(
     return asset_mask
 
 
-def _check_mode(mode: str, max_lag: int) -> None:
+def check_mode(mode: str, max_lag: int) -> None:
+    """Raise a ``ValueError`` for an unknown ``mode`` or a ``max_lag`` below one."""
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
     if max_lag < 1:
