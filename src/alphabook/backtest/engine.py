@@ -88,9 +88,9 @@ def funding_per_bar(rates: pd.Series, candles: pd.DataFrame) -> pd.Series:
     Returns:
         One rate per bar on the candles' index, zero where nothing was due.
     """
-    opens = _times(candles)
-    closes = interval_of(candles).close_times(opens)
-    closing = pd.DatetimeIndex(closes)
+    opens = pd.DatetimeIndex(_times(candles))
+    interval = interval_of(candles) if "open_time" in candles.columns else Interval.infer(pd.Series(opens))
+    closing = pd.DatetimeIndex(interval.close_times(opens))
     at = closing.searchsorted(pd.DatetimeIndex(rates.index), side="left")
     inside = (at < len(closing)) & (rates.index > opens[0])
     total = np.bincount(at[inside], weights=rates.to_numpy(dtype=float)[inside], minlength=len(closing))
@@ -102,9 +102,12 @@ def checked_prices(candles: pd.DataFrame) -> tuple[pd.Index, dict[str, np.ndarra
     missing = [c for c in PRICES if c not in candles.columns]
     if missing:
         raise BacktestError(f"candles lack {', '.join(missing)}; a backtest needs {', '.join(PRICES)}")
-    if len(candles) == 0:
-        raise BacktestError("no candles: there is nothing to trade on")
-    if "symbol" in candles.columns and candles["symbol"].iat[0] != candles["symbol"].iat[-1]:
+    if len(candles) < 2:
+        raise BacktestError(
+            f"{len(candles)} candles: a backtest needs at least 2, because what bar 0 decides is traded in bar 1 or held "
+            "until its close"
+        )
+    if "symbol" in candles.columns and str(candles["symbol"].iloc[0]) != str(candles["symbol"].iloc[-1]):
         raise BacktestError(
             f"candles of {candles['symbol'].nunique()} symbols: take one, or use backtest_portfolio for many"
         )
@@ -186,10 +189,11 @@ def entry_fractions(closes: np.ndarray, config: BacktestConfig, per_year: float)
 
 def bars_per_year(candles: pd.DataFrame) -> float:
     """Bars in a year of a market that never closes, from the interval of the candles; 8,760 for a single bar."""
+    times = _times(candles)
     try:
-        return interval_of(candles).bars_per_year
-    except (IntervalError, KeyError):
-        times = _times(candles)
+        known = "open_time" in candles.columns or "interval" in candles.attrs
+        return (interval_of(candles) if known else Interval.infer(pd.Series(times))).bars_per_year
+    except (IntervalError, TypeError, AttributeError):
         if not isinstance(times, pd.DatetimeIndex) or len(times) < 2:
             return Interval.H1.bars_per_year
         step = (times[1:] - times[:-1]).min()
@@ -208,7 +212,7 @@ def _run(
     if loop not in ("auto", "plain", "compiled"):
         raise BacktestError(f"loop is 'auto', 'plain' or 'compiled', got {loop!r}")
     n, most = len(signals), int(np.count_nonzero(signals))
-    settings = (
+    settings: list[Any] = [
         float(config.initial_capital),
         -1.0 if config.units is None else float(config.units),
         np.inf if config.stop_loss is None else float(config.stop_loss),
@@ -216,8 +220,8 @@ def _run(
         float(config.commission), float(config.slippage), config.allow_short,
         config.fill == "close", config.stop_from == "entry_bar", config.intrabar == "optimistic",
         float(config.max_leverage),
-    )  # fmt: skip
-    series = [*(prices[c] for c in PRICES), signals, fractions, rates]
+    ]  # fmt: skip
+    series: list[Any] = [*(prices[c] for c in PRICES), signals, fractions, rates]
     _walked += n
     if loop == "compiled" or (loop == "auto" and _walked > PATIENCE):
         equity, position = np.empty(n), np.zeros(n)
@@ -225,9 +229,10 @@ def _run(
         count, ambiguous, refused = compiled()(*series, *settings, equity, position, *record.values())
         trades = {name: values[:count] for name, values in record.items()}
         return equity, position, trades, ambiguous, refused
-    rows = [0.0] * n, [0.0] * n
+    rows: list[Any] = [[0.0] * n, [0.0] * n]
     record = {c: [0] * most if c in _WHOLE else [0.0] * most for c in _ORDER}
-    count, ambiguous, refused = run_loop(*(s.tolist() for s in series), *settings, *rows, *record.values())
+    inputs: list[Any] = [s.tolist() for s in series]
+    count, ambiguous, refused = run_loop(*inputs, *settings, *rows, *record.values())
     trades = {
         name: np.array(values[:count], dtype=np.int64 if name in _WHOLE else float) for name, values in record.items()
     }

@@ -133,7 +133,7 @@ def summary(
     growth = float(values[-1]) / initial_capital
     yearly = growth ** (1 / years) - 1 if growth > 0 else -1.0
     spread_of_year = spread * root
-    quantile = float(np.quantile(r, 0.05))
+    quantile, average = float(np.quantile(r, 0.05)), float(values.mean())
     return {
         "total_return": growth - 1,
         "annualized_return": yearly,
@@ -149,7 +149,7 @@ def summary(
         "hit_rate": float((pnl > 0).mean()) if len(pnl) else math.nan,
         "profit_factor": profit_factor(pnl),
         "num_trades": float(len(pnl)),
-        "turnover": traded_value / float(values.mean()) / years,
+        "turnover": traded_value / average / years if average > 0 else math.nan,
         "break_even_cost": gross_pnl / traded_value if traded_value > 0 else math.nan,
         "exposure": exposed,
         "final_equity": float(values[-1]),

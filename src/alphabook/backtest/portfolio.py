@@ -198,7 +198,7 @@ def _dress(
     chosen = np.where(decided[:, None], targets, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = held / equity[:, None]
-    frame = {"index": prices.index, "columns": prices.columns, "copy": False}
+    frame: dict[str, Any] = {"index": prices.index, "columns": prices.columns, "copy": False}
     return PortfolioResult(
         config=config,
         equity=pd.Series(equity, index=prices.index, name="equity", copy=False),
@@ -220,6 +220,8 @@ def _checked_prices(prices: pd.DataFrame, name: str) -> np.ndarray:
         raise BacktestError(
             f"{name} are a table with a row per bar and a column per asset, got {type(prices).__name__}"
         )
+    if len(prices) < 2:
+        raise BacktestError(f"{name} have {len(prices)} row: a backtest needs at least 2, to trade and to hold")
     if not prices.columns.is_unique:
         raise BacktestError(f"{name} name an asset twice: {', '.join(map(str, prices.columns))}")
     index = prices.index

@@ -37,7 +37,7 @@ class BacktestResult:
 
     config: BacktestConfig | PortfolioConfig
     equity: pd.Series
-    position: pd.Series
+    position: pd.Series | pd.DataFrame
     trades: pd.DataFrame
     metrics: dict[str, float]
     costs: dict[str, float]
@@ -83,7 +83,7 @@ class BacktestResult:
                 "funding": trades["funding"],
                 "return": net / paid_in,
                 "bars": end - begin,
-                "exit_reason": pd.Categorical.from_codes(trades["reason"], categories=list(reasons)),
+                "exit_reason": pd.Categorical.from_codes(trades["reason"], categories=pd.Index(reasons)),
                 "mae": trades["mae"],
                 "mfe": trades["mfe"],
             },
