@@ -109,6 +109,10 @@ class BacktestError(AlphabookError, ValueError):
     """A backtest that cannot be run as asked: a price, signal, weight or setting that makes no sense."""
 
 
+class EvaluationError(AlphabookError, ValueError):
+    """An evaluation that cannot be made from what was given: too few rows or trials, or a holdout already opened."""
+
+
 # --- teaching ------------------------------------------------------------------------------------
 class ClaimError(AlphabookError, AssertionError):
     """A claim of the book that its own computation contradicts."""

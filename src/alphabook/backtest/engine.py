@@ -104,8 +104,7 @@ def checked_prices(candles: pd.DataFrame) -> tuple[pd.Index, dict[str, np.ndarra
         raise BacktestError(f"candles lack {', '.join(missing)}; a backtest needs {', '.join(PRICES)}")
     if len(candles) < 2:
         raise BacktestError(
-            f"{len(candles)} candles: a backtest needs at least 2, because what bar 0 decides is traded in bar 1 or held "
-            "until its close"
+            f"{len(candles)} candles: a backtest needs at least 2, because bar 0 decides and bar 1 trades or earns"
         )
     if "symbol" in candles.columns and str(candles["symbol"].iloc[0]) != str(candles["symbol"].iloc[-1]):
         raise BacktestError(
