@@ -113,6 +113,10 @@ class EvaluationError(AlphabookError, ValueError):
     """An evaluation that cannot be made from what was given: too few rows or trials, or a holdout already opened."""
 
 
+class HoldoutError(EvaluationError):
+    """A second look at a holdout."""
+
+
 # --- teaching ------------------------------------------------------------------------------------
 class ClaimError(AlphabookError, AssertionError):
     """A claim of the book that its own computation contradicts."""

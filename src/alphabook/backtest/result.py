@@ -6,6 +6,7 @@ Taught in :doc:`/notebooks/backtests/engine`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -126,6 +127,14 @@ class BacktestResult:
         for name in ("units", "entry_price", "exit_price", "net_pnl"):
             state.update(np.ascontiguousarray(self.trades[name].to_numpy(dtype=float)).tobytes())
         return state.hexdigest()[:16]
+
+    def intervals(self, metrics: Sequence[str] | None = None, **settings: Any) -> pd.DataFrame:
+        """Bootstrap intervals of metrics, see :func:`alphabook.backtest.intervals.bootstrap_intervals`."""
+        from .intervals import bootstrap_intervals
+
+        if metrics is not None:
+            settings["metrics"] = metrics
+        return bootstrap_intervals(self.returns.to_numpy(), self.periods_per_year, **settings)
 
     def to_frame(self) -> pd.DataFrame:
         """Equity, net return and position by bar."""

@@ -1,5 +1,7 @@
 """What to make of a backtest that looks good: folds that do not leak, and the price of having tried many things."""
 
+from .card import HonestCard, honest_card
+from .ledger import HoldoutLedger, Trial, TrialLedger, data_digest
 from .overfitting import Overfitting, probability_of_backtest_overfitting
 from .sharpe import (
     deflated_sharpe_ratio,
@@ -10,11 +12,17 @@ from .sharpe import (
 from .splits import combinatorial_splits, num_paths, purged_splits, walk_forward
 
 __all__ = [
+    "HoldoutLedger",
+    "HonestCard",
     "Overfitting",
+    "Trial",
+    "TrialLedger",
     "combinatorial_splits",
+    "data_digest",
     "deflated_sharpe_ratio",
     "effective_trials",
     "expected_maximum_sharpe",
+    "honest_card",
     "num_paths",
     "probabilistic_sharpe_ratio",
     "probability_of_backtest_overfitting",
