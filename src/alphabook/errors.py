@@ -117,6 +117,10 @@ class HoldoutError(EvaluationError):
     """A second look at a holdout."""
 
 
+class LookaheadError(EvaluationError):
+    """Something knows what it cannot know yet."""
+
+
 # --- teaching ------------------------------------------------------------------------------------
 class ClaimError(AlphabookError, AssertionError):
     """A claim of the book that its own computation contradicts."""

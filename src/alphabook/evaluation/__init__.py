@@ -1,5 +1,6 @@
 """What to make of a backtest that looks good: folds that do not leak, and the price of having tried many things."""
 
+from .audit import AuditReport, Leak, audit_lookahead
 from .card import HonestCard, honest_card
 from .ledger import HoldoutLedger, Trial, TrialLedger, data_digest
 from .overfitting import Overfitting, probability_of_backtest_overfitting
@@ -12,11 +13,14 @@ from .sharpe import (
 from .splits import combinatorial_splits, num_paths, purged_splits, walk_forward
 
 __all__ = [
+    "AuditReport",
     "HoldoutLedger",
     "HonestCard",
+    "Leak",
     "Overfitting",
     "Trial",
     "TrialLedger",
+    "audit_lookahead",
     "combinatorial_splits",
     "data_digest",
     "deflated_sharpe_ratio",
