@@ -63,7 +63,8 @@ def backtest_signals(
     rates = np.zeros(len(index)) if funding is None else checked_funding(funding, candles.index)
     per_year = config.periods_per_year or bars_per_year(candles)
     fractions = entry_fractions(prices["close"], config, per_year)
-    equity, position, trades, ambiguous, refused = _run(prices, decisions, fractions, rates, config, loop)
+    fast = use_compiled(loop, len(index))
+    equity, position, trades, ambiguous, refused = _run(prices, decisions, fractions, rates, config, fast)
     return BacktestResult.from_loop(
         config=config,
         candles=candles,
@@ -75,6 +76,7 @@ def backtest_signals(
         ambiguous=ambiguous,
         refused=refused,
         periods_per_year=per_year,
+        compiled=fast,
     )
 
 
@@ -188,15 +190,24 @@ def entry_fractions(closes: np.ndarray, config: BacktestConfig, per_year: float)
 
 def bars_per_year(candles: pd.DataFrame) -> float:
     """Bars in a year of a market that never closes, from the interval of the candles; 8,760 for a single bar."""
-    times = _times(candles)
+    if "interval" in candles.attrs:
+        return interval_of(candles).bars_per_year
+    times = _times(candles)[:1_000]  # the usual step shows early
+    if not isinstance(times, pd.DatetimeIndex) or len(times) < 2:
+        return Interval.H1.bars_per_year
     try:
-        known = "open_time" in candles.columns or "interval" in candles.attrs
-        return (interval_of(candles) if known else Interval.infer(pd.Series(times))).bars_per_year
-    except (IntervalError, TypeError, AttributeError):
-        if not isinstance(times, pd.DatetimeIndex) or len(times) < 2:
-            return Interval.H1.bars_per_year
-        step = (times[1:] - times[:-1]).min()
-        return pd.Timedelta(days=365) / step
+        return Interval.infer(pd.Series(times)).bars_per_year
+    except IntervalError:
+        return pd.Timedelta(days=365) / (times[1:] - times[:-1]).min()
+
+
+def use_compiled(loop: str, work: int) -> bool:
+    """Whether to take the compiled loop: when asked to, or once this process has done enough work for it to pay."""
+    global _walked
+    if loop not in ("auto", "plain", "compiled"):
+        raise BacktestError(f"loop is 'auto', 'plain' or 'compiled', got {loop!r}")
+    _walked += work
+    return loop == "compiled" or (loop == "auto" and _walked > PATIENCE)
 
 
 def _run(
@@ -205,11 +216,8 @@ def _run(
     fractions: np.ndarray,
     rates: np.ndarray,
     config: BacktestConfig,
-    loop: str,
+    fast: bool,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], int, int]:
-    global _walked
-    if loop not in ("auto", "plain", "compiled"):
-        raise BacktestError(f"loop is 'auto', 'plain' or 'compiled', got {loop!r}")
     n, most = len(signals), int(np.count_nonzero(signals))
     settings: list[Any] = [
         float(config.initial_capital),
@@ -221,8 +229,7 @@ def _run(
         float(config.max_leverage),
     ]  # fmt: skip
     series: list[Any] = [*(prices[c] for c in PRICES), signals, fractions, rates]
-    _walked += n
-    if loop == "compiled" or (loop == "auto" and _walked > PATIENCE):
+    if fast:
         equity, position = np.empty(n), np.zeros(n)
         record: dict[str, Any] = {c: np.empty(most, np.int64 if c in _WHOLE else float) for c in _ORDER}
         count, ambiguous, refused = compiled()(*series, *settings, equity, position, *record.values())

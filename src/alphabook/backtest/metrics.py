@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BacktestError
+from ._pass import compiled_sums
 
 Floats = NDArray[np.float64]
 
@@ -115,38 +116,37 @@ def summary(
     gross_pnl: float,
     net_pnl: ArrayLike,
     exposed: float,
+    compiled: bool = False,
 ) -> dict[str, float]:
     """All metrics of one backtest by name; ``exposed`` is the share of bars with a position.
 
     ``turnover`` is the traded value per year over the mean equity, buys and sells both counted;
-    ``break_even_cost`` the cost per unit of traded value at which the gross profit is eaten up.
+    ``break_even_cost`` the cost per unit of traded value that eats up the gross profit. ``compiled`` walks through
+    the curve once in compiled code instead of several times in whole arrays.
     """
     values = np.asarray(equity, dtype=float)
-    r = equity_returns(values, initial_capital)
     pnl = np.asarray(net_pnl, dtype=float)
-    n, root = len(r), math.sqrt(periods_per_year)
-    years = n / periods_per_year
-    mean, spread = float(r.mean()), float(r.std(ddof=1)) if n > 1 else math.nan
-    downside = math.sqrt(float(np.mean(np.minimum(r, 0.0) ** 2)))
-    below = drawdown(values, initial_capital)
-    deepest = float(below.max(initial=0.0))
+    r = np.empty(len(values))
+    sums = compiled_sums() if compiled else _numpy_sums
+    mean, spread, downside, deepest, longest, average = sums(values, float(initial_capital), r)
+    root, years = math.sqrt(periods_per_year), len(r) / periods_per_year
     growth = float(values[-1]) / initial_capital
     yearly = growth ** (1 / years) - 1 if growth > 0 else -1.0
-    spread_of_year = spread * root
-    quantile, average = float(np.quantile(r, 0.05)), float(values.mean())
+    moves = spread > 1e-14
+    quantile, shortfall = tail(r)
     return {
         "total_return": growth - 1,
         "annualized_return": yearly,
-        "volatility": spread_of_year,
-        "sharpe_ratio": mean / spread * root if spread > 1e-14 else math.nan,
+        "volatility": spread * root,
+        "sharpe_ratio": mean / spread * root if moves else math.nan,
         "sortino_ratio": mean / downside * root if downside > 0 else math.nan,
         "calmar_ratio": yearly / deepest if deepest > 0 else math.nan,
-        "cagr_over_volatility": yearly / spread_of_year if spread > 1e-14 else math.nan,
+        "cagr_over_volatility": yearly / (spread * root) if moves else math.nan,
         "max_drawdown": deepest,
-        "max_drawdown_bars": float(longest_drawdown(values, initial_capital)) if deepest > 0 else 0.0,
+        "max_drawdown_bars": float(longest),
         "var_95": quantile,
-        "cvar_95": float(r[r <= quantile].mean()),
-        "hit_rate": float((pnl > 0).mean()) if len(pnl) else math.nan,
+        "cvar_95": shortfall,
+        "hit_rate": float(np.count_nonzero(pnl > 0) / len(pnl)) if len(pnl) else math.nan,
         "profit_factor": profit_factor(pnl),
         "num_trades": float(len(pnl)),
         "turnover": traded_value / average / years if average > 0 else math.nan,
@@ -154,6 +154,28 @@ def summary(
         "exposure": exposed,
         "final_equity": float(values[-1]),
     }
+
+
+def tail(returns: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Value at risk and expected shortfall, with one partial sort."""
+    position = (1 - level) * (len(returns) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(returns) - 1)
+    ordered = np.partition(returns, (below, above))
+    low, high = float(ordered[below]), float(ordered[above])
+    quantile = low + (high - low) * (position - below)
+    head = ordered[:above]
+    return quantile, float(head[head <= quantile].mean()) if below > 0 or low <= quantile else low
+
+
+def _numpy_sums(values: Floats, initial: float, returns: Floats) -> tuple[float, float, float, float, int, float]:
+    """:func:`alphabook.backtest._pass.curve_sums` in whole arrays."""
+    returns[:] = equity_returns(values, initial)
+    spread = float(returns.std(ddof=1)) if len(returns) > 1 else math.nan
+    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    deepest = float(drawdown(values, initial).max(initial=0.0))
+    longest = longest_drawdown(values, initial)
+    return float(returns.mean()), spread, downside, deepest, longest, float(values.mean())
 
 
 def _checked(returns: ArrayLike) -> Floats:

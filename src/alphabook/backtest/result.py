@@ -61,6 +61,7 @@ class BacktestResult:
         ambiguous: int,
         refused: int,
         periods_per_year: float,
+        compiled: bool = False,
     ) -> BacktestResult:
         """Dress what the loop wrote into arrays."""
         size, side = trades["size"], trades["direction"]
@@ -98,6 +99,7 @@ class BacktestResult:
             gross_pnl=float(gross.sum()),
             net_pnl=net,
             exposed=float(np.count_nonzero(position)) / len(position),
+            compiled=compiled,
         )
         return cls(
             config=config,
