@@ -14,12 +14,14 @@ from .engine import backtest_signals, funding_per_bar
 from .portfolio import PortfolioResult, backtest_portfolio, buy_and_hold, equal_weight
 from .projection import project_capped_simplex
 from .result import BacktestResult
+from .sweep import SweepResult, sweep
 
 __all__ = [
     "BacktestConfig",
     "BacktestResult",
     "PortfolioConfig",
     "PortfolioResult",
+    "SweepResult",
     "backtest_portfolio",
     "backtest_signals",
     "buy_and_hold",
@@ -27,4 +29,5 @@ __all__ = [
     "equal_weight",
     "funding_per_bar",
     "project_capped_simplex",
+    "sweep",
 ]

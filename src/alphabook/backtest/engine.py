@@ -210,6 +210,19 @@ def use_compiled(loop: str, work: int) -> bool:
     return loop == "compiled" or (loop == "auto" and _walked > PATIENCE)
 
 
+def loop_settings(config: BacktestConfig) -> list[Any]:
+    """The configuration as the plain numbers that the loop takes, in its order."""
+    return [
+        float(config.initial_capital),
+        -1.0 if config.units is None else float(config.units),
+        np.inf if config.stop_loss is None else float(config.stop_loss),
+        np.inf if config.take_profit is None else float(config.take_profit),
+        float(config.commission), float(config.slippage), config.allow_short,
+        config.fill == "close", config.stop_from == "entry_bar", config.intrabar == "optimistic",
+        float(config.max_leverage),
+    ]  # fmt: skip
+
+
 def _run(
     prices: dict[str, np.ndarray],
     signals: np.ndarray,
@@ -219,15 +232,7 @@ def _run(
     fast: bool,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], int, int]:
     n, most = len(signals), int(np.count_nonzero(signals))
-    settings: list[Any] = [
-        float(config.initial_capital),
-        -1.0 if config.units is None else float(config.units),
-        np.inf if config.stop_loss is None else float(config.stop_loss),
-        np.inf if config.take_profit is None else float(config.take_profit),
-        float(config.commission), float(config.slippage), config.allow_short,
-        config.fill == "close", config.stop_from == "entry_bar", config.intrabar == "optimistic",
-        float(config.max_leverage),
-    ]  # fmt: skip
+    settings = loop_settings(config)
     series: list[Any] = [*(prices[c] for c in PRICES), signals, fractions, rates]
     if fast:
         equity, position = np.empty(n), np.zeros(n)
