@@ -9,13 +9,15 @@ how global columns enter the softmax of a local row.
 # ruff: noqa: F722
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
+
+from ._window_kernel import Band, banded_attention
 
 
 def sliding_window_attention(
@@ -56,70 +58,90 @@ def sliding_window_attention(
     _check_mask("key_padding_mask", key_padding_mask, [(query.shape[0], query.shape[2])])
     _check_mask("global_mask", global_mask, [(query.shape[0], query.shape[2]), (query.shape[2],)])
     dtype, wide = query.dtype, torch.promote_types(query.dtype, torch.float32)
-    query, key, value = query.to(wide) / math.sqrt(query.shape[-1]), key.to(wide), value.to(wide)
+    query, key, value = query.to(wide), _real(key.to(wide), key_padding_mask), _real(value.to(wide), key_padding_mask)
 
     if global_mask is None:
         return _window(query, key, value, window, causal, dilation, key_padding_mask)[0].to(dtype)
 
     is_global = global_mask.expand(query.shape[0], query.shape[2])
     real = torch.ones_like(is_global) if key_padding_mask is None else key_padding_mask
-    local = _window(query, key, value, window, causal, dilation, real & ~is_global)
+    local = _window(query, key, value, window, causal, dilation, real & ~is_global, with_lse=True)
     positions, exists = _positions(is_global)
-    columns = _columns(query, key, value, positions, exists, real, causal)
+    columns = _columns(query, key, value, positions, exists & real.gather(1, positions), causal)
     output = _one_softmax(local, columns)
 
     if global_qkv is not None:
         query, key, value = (x.to(wide) for x in global_qkv)
-        query = query / math.sqrt(query.shape[-1])
+        key, value = _real(key, key_padding_mask), _real(value, key_padding_mask)
     rows = _rows(query, key, value, positions, real, causal)
     return _put_rows(output, rows, positions, exists).to(dtype)
 
 
+def _real(x: Tensor, key_padding_mask: Tensor | None) -> Tensor:
+    """Zeros in place of padded keys: whatever they hold, NaN too, is not multiplied by a weight of zero."""
+    return x if key_padding_mask is None else x.masked_fill(~key_padding_mask[:, None, :, None], 0.0)
+
+
 # --- the window ------------------------------------------------------------------------------------
 def _window(
-    query: Tensor, key: Tensor, value: Tensor, window: int, causal: bool, dilation: int, may_be_seen: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Attention inside the window: the output and the log-sum-exp of each row's scores."""
-    length = query.shape[2]
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    window: int,
+    causal: bool,
+    dilation: int,
+    may_be_seen: Tensor | None,
+    with_lse: bool = False,
+) -> tuple[Tensor, Any]:
+    """Attention inside the window: the output and, if asked for, the log-sum-exp of each row's scores."""
+    batch, _, length, dim = query.shape
     dilation = max(1, min(dilation, length))
     window = min(window, -(-length // dilation))
-    left, right = window, 0 if causal else window
+    band = Band(window, 0 if causal else window, dim**-0.5)
     if dilation == 1:
-        return _band(query, key, value, left, right, may_be_seen)
+        return _banded(query, key, value, band, may_be_seen, with_lse)
 
     # positions i, i + dilation, i + 2 dilation, ... see only each other: a plain window in a sequence of their own
     gap = -length % dilation
-    batch = query.shape[0]
-    if may_be_seen is None:
-        may_be_seen = query.new_ones(batch, length, dtype=torch.bool)
+    if gap and may_be_seen is None:
+        may_be_seen = torch.ones(batch, length, dtype=torch.bool, device=query.device)
     query, key, value = (
         rearrange(pad(x, (0, 0, 0, gap)), "b h (n r) d -> (b r) h n d", r=dilation) for x in (query, key, value)
     )
-    may_be_seen = rearrange(pad(may_be_seen, (0, gap)), "b (n r) -> (b r) n", r=dilation)
-    output, lse = _band(query, key, value, left, right, may_be_seen)
-    output = rearrange(output, "(b r) h n d -> b h (n r) d", r=dilation)
-    lse = rearrange(lse, "(b r) h n -> b h (n r)", r=dilation)
-    return output[:, :, :length], lse[:, :, :length]
+    if may_be_seen is not None:
+        may_be_seen = rearrange(pad(may_be_seen, (0, gap)), "b (n r) -> (b r) n", r=dilation)
+    output, lse = _banded(query, key, value, band, may_be_seen, with_lse)
+    output = rearrange(output, "(b r) h n d -> b h (n r) d", r=dilation)[:, :, :length]
+    return output, lse if lse is None else rearrange(lse, "(b r) h n -> b h (n r)", r=dilation)[:, :, :length]
+
+
+def _banded(
+    query: Tensor, key: Tensor, value: Tensor, band: Band, may_be_seen: Tensor | None, with_lse: bool
+) -> tuple[Tensor, Any]:
+    """The band in its fast form on a CPU, else in its readable form; the two are equal."""
+    if query.device.type == "cpu":
+        return banded_attention(query, key, value, band, may_be_seen, with_lse=with_lse, readable=_band)
+    return _band(query, key, value, band, may_be_seen)
 
 
 def _band(
     query: Float[Tensor, "batch heads length head_dim"],
     key: Float[Tensor, "batch heads length head_dim"],
     value: Float[Tensor, "batch heads length head_dim"],
-    left: int,
-    right: int,
+    band: Band,
     may_be_seen: Bool[Tensor, "batch length"] | None,
 ) -> tuple[Tensor, Tensor]:
     """Row ``i`` against keys ``i - left .. i + right``, in blocks of queries against one stretch of keys each."""
+    left, right, scale = band
     batch, _, length, _ = query.shape
     size = max(1, left + right)
     blocks = -(-length // size)
     span = size + left + right
     tail = blocks * size - length
     if may_be_seen is None:
-        may_be_seen = query.new_ones(batch, length, dtype=torch.bool)
+        may_be_seen = torch.ones(batch, length, dtype=torch.bool, device=query.device)
 
-    asked = rearrange(pad(query, (0, 0, 0, tail)), "b h (c s) d -> b h c s d", s=size)
+    asked = rearrange(pad(query * scale, (0, 0, 0, tail)), "b h (c s) d -> b h c s d", s=size)
     # unfold makes views: the keys of neighbouring blocks overlap in memory
     keys, values = (pad(x, (0, 0, left, right + tail)).unfold(2, span, size) for x in (key, value))
     open_keys = pad(may_be_seen, (left, right + tail)).unfold(1, span, size)
@@ -141,14 +163,15 @@ def _positions(is_global: Bool[Tensor, "batch length"]) -> tuple[Tensor, Tensor]
 
 
 def _columns(
-    query: Tensor, key: Tensor, value: Tensor, positions: Tensor, exists: Tensor, real: Tensor, causal: bool
+    query: Tensor, key: Tensor, value: Tensor, positions: Tensor, exists: Tensor, causal: bool
 ) -> tuple[Tensor, Tensor]:
     """Every row against the global columns."""
-    may_attend = (exists & real.gather(1, positions))[:, None, None, :]
+    may_attend = exists[:, None, None, :]
     if causal:
         now = torch.arange(query.shape[2], device=query.device)
         may_attend = may_attend & (positions[:, None, None, :] <= now[:, None])
-    return _attend(query, _take(key, positions).transpose(-2, -1), _take(value, positions), may_attend)
+    keys = _take(key, positions) * query.shape[3] ** -0.5
+    return _attend(query, keys.transpose(-2, -1), _take(value, positions), may_attend)
 
 
 def _rows(query: Tensor, key: Tensor, value: Tensor, positions: Tensor, real: Tensor, causal: bool) -> Tensor:
@@ -157,7 +180,8 @@ def _rows(query: Tensor, key: Tensor, value: Tensor, positions: Tensor, real: Te
     if causal:
         now = torch.arange(key.shape[2], device=key.device)
         may_attend = may_attend & (now <= positions[:, None, :, None])
-    return _attend(_take(query, positions), key.transpose(-2, -1), value, may_attend)[0]
+    asked = _take(query, positions) * query.shape[3] ** -0.5
+    return _attend(asked, key.transpose(-2, -1), value, may_attend)[0]
 
 
 def _take(x: Float[Tensor, "batch heads length head_dim"], positions: Tensor) -> Tensor:
