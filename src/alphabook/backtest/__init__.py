@@ -10,7 +10,7 @@
 """
 
 from .config import BacktestConfig, PortfolioConfig, config_digest
-from .engine import backtest_signals, funding_per_bar
+from .engine import backtest_signals, entry_fractions, funding_per_bar
 from .portfolio import PortfolioResult, backtest_portfolio, buy_and_hold, equal_weight
 from .projection import project_capped_simplex
 from .result import BacktestResult
@@ -26,6 +26,7 @@ __all__ = [
     "backtest_signals",
     "buy_and_hold",
     "config_digest",
+    "entry_fractions",
     "equal_weight",
     "funding_per_bar",
     "project_capped_simplex",

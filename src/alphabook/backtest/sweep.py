@@ -113,7 +113,7 @@ def run_chunk(
     configs: Sequence[BacktestConfig],
     yearly: float,
 ) -> np.ndarray:
-    """The metrics (sets, columns) of some parameter sets; a function of its arguments alone, so that any process can."""
+    """The metrics (sets, columns) of some parameter sets: a function of its arguments alone, for any process."""
     n = len(rates)
     kernel = _kernel()
     space = np.empty((3, n))

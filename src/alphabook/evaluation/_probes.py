@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+PRICES = ("open", "high", "low", "close")
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -27,8 +29,8 @@ def truncated(data: Any, cut: Cut, known: Mapping[str, np.ndarray]) -> Any:
 def shocked(data: Any, cut: Cut, known: Mapping[str, np.ndarray], *, seed: int) -> Any:
     """The same rows with another future: every number at or after the cut is replaced.
 
-    The prices of a bar are scaled together, so that a candle stays a candle; other columns are scaled, shifted and
-    shuffled, so that a function of their order, size or sign changes.
+    A candle takes another level and the shape of another bar, so that it stays a candle; other columns are scaled,
+    shifted and shuffled, so that a function of their order, size or sign changes.
     """
     rng = np.random.default_rng(seed)
     if isinstance(data, Mapping):
@@ -59,14 +61,16 @@ def _shock(table: Any, future: np.ndarray, rng: np.random.Generator) -> Any:
         out.iloc[np.flatnonzero(future)] = _other_column(table[future], rng)
         return out
     rows = np.flatnonzero(future)
-    drift = np.exp(np.cumsum(rng.normal(0, 0.05, count)) + rng.normal(0, 0.5))
+    model = rng.integers(0, len(table), count)  # another bar, whose shape this one takes
+    drift = np.exp(rng.normal(0, 0.5, count))
     for name in table.columns:
         if name in ("open_time", "symbol", "ts", "date", "asset"):
             continue
         column = table[name]
-        if name in ("open", "high", "low", "close"):
+        if name in PRICES and "close" in table.columns:
+            shape = (column / table["close"]).to_numpy(dtype=float)[model]
             out[name] = column.astype(float)
-            out.iloc[rows, out.columns.get_loc(name)] = column.to_numpy(dtype=float)[rows] * drift
+            out.iloc[rows, out.columns.get_loc(name)] = table["close"].to_numpy(dtype=float)[rows] * drift * shape
         else:
             if pd.api.types.is_integer_dtype(column):
                 out[name] = column.astype(float)
@@ -87,6 +91,7 @@ def _other(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Other numbers of the same kind: positive stay positive, NaN stay NaN."""
     positive = np.nanmin(values, axis=0, initial=np.inf) > 0
     factor = np.exp(rng.normal(0, 0.7, values.shape))
-    scale = np.nanstd(values, axis=0) if len(values) > 1 else np.abs(values[0])
+    filled = np.nan_to_num(values)
+    scale = filled.std(axis=0) if len(values) > 1 else np.abs(filled[0])
     scale = np.where(scale > 0, scale, 1.0)
     return np.where(positive, values * factor, -values + scale * rng.normal(0, 1, values.shape))

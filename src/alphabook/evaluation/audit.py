@@ -113,6 +113,7 @@ def audit_lookahead(
     *,
     horizon: int = 0,
     fit_rows: int = 0,
+    settle: int = 0,
     cuts: int = 24,
     rtol: float = 1e-9,
     seed: int = 0,
@@ -128,6 +129,8 @@ def audit_lookahead(
         data: a table in order of time, a Series, an array (time first), or several tables by name. Rows of candles are
             known at their close time, other tables with time stamps at their time stamp.
         fit_rows: rows that a scaler or model is openly fitted on; only what comes later is cut and shocked.
+        settle: last rows of cut-off data that may differ: a backtest closes at the end what is still open, so audit its
+            equity with 1.
         cuts: places at which the future is cut off and replaced, spread over the data at random.
         rtol: relative to the size of a column, differences up to here are rounding.
 
@@ -167,7 +170,9 @@ def audit_lookahead(
                 first_error = first_error or f"{type(error).__name__}: {error}"
                 continue
             probes += 1
-            before = place - horizon if probe == "shock" else min(place, place - horizon)  # a cut row is just absent
+            before = (
+                place - horizon if probe == "shock" else min(place, place - horizon) - settle
+            )  # cut rows are absent
             for column, row in _differences(full, part, clock, before, rtol):
                 found.setdefault(column, []).append((row, place - horizon - row, probe))
     if probes == 0:
