@@ -38,7 +38,7 @@ def dense_attention(
         The weighted means of the values, in the dtype of ``query``; with ``return_weights`` a pair.
 
     Raises:
-        ValueError: the three tensors disagree in shape, or ``mask`` is not boolean or does not broadcast.
+        ValueError: the three tensors disagree in shape or dtype, or ``mask`` is not boolean or does not broadcast.
 
     Vaswani et al. (2017), section 3.2.1. Taught in :doc:`/notebooks/attention/one_equation`.
     """
@@ -84,6 +84,9 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> No
         raise ValueError(f"query and key must agree in head_dim (the last axis), got {shapes}")
     if key.shape[2] != value.shape[2]:
         raise ValueError(f"key and value must agree in length (the third axis), got {shapes}")
+    dtypes = [x.dtype for x in (query, key, value)]
+    if len(set(dtypes)) > 1 or not query.is_floating_point():
+        raise ValueError(f"query, key and value must share one floating-point dtype, got {', '.join(map(str, dtypes))}")
     if mask is None:
         return
     if mask.dtype != torch.bool:

@@ -9,6 +9,7 @@ how global columns enter the softmax of a local row.
 # ruff: noqa: F722
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -49,8 +50,8 @@ def sliding_window_attention(
             the first of them against the other two. The local rows never use them.
 
     Raises:
-        ValueError: ``window`` is negative, ``dilation`` below 1, the tensors disagree in shape, or a mask is not
-            boolean or has the wrong shape.
+        ValueError: ``window`` is negative, ``dilation`` below 1, the tensors disagree in shape or dtype, or a mask is
+            not boolean or has the wrong shape.
 
     Beltagy et al. (2020), section 3.1. Taught in :doc:`/notebooks/attention/sliding_window`.
     """
@@ -224,6 +225,9 @@ def _one_softmax(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) ->
 def _check(
     query: Tensor, key: Tensor, value: Tensor, window: int, dilation: int, global_qkv: tuple[Tensor, ...] | None
 ) -> None:
+    for name, number in (("window", window), ("dilation", dilation)):
+        if not isinstance(number, Integral):
+            raise ValueError(f"{name} must be an integer number of positions, got {number!r}")
     if window < 0:
         raise ValueError(f"window must be >= 0 (positions on each side), got {window}")
     if dilation < 1:
@@ -235,6 +239,9 @@ def _check(
             "query, key and value must have the same shape (batch, heads, length, head_dim), got "
             f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
         )
+    dtypes = [x.dtype for x in (query, key, value)]
+    if len(set(dtypes)) > 1 or not query.is_floating_point():
+        raise ValueError(f"query, key and value must share one floating-point dtype, got {', '.join(map(str, dtypes))}")
     if global_qkv is not None and (len(global_qkv) != 3 or any(x.shape != query.shape for x in global_qkv)):
         raise ValueError(
             f"global_qkv must be three tensors (query, key, value) of shape {tuple(query.shape)}, "
