@@ -138,6 +138,12 @@ class BacktestResult:
             settings["metrics"] = metrics
         return bootstrap_intervals(self.returns.to_numpy(), self.periods_per_year, **settings)
 
+    def tear_sheet(self, **settings: Any) -> Any:
+        """Six pictures of the result, see :func:`alphabook.backtest.report.tear_sheet`."""
+        from .report import tear_sheet
+
+        return tear_sheet(self, **settings)
+
     def to_frame(self) -> pd.DataFrame:
         """Equity, net return and position by bar."""
         return pd.DataFrame({"equity": self.equity, "return": self.returns, "position": self.position})
