@@ -175,7 +175,8 @@ def _plotly(result: BacktestResult, baseline: BacktestResult | None, window: int
             go.Heatmap(
                 z=months.to_numpy(), x=list(months.columns), y=[str(year) for year in months.index],
                 zmin=-size, zmax=size, colorscale=[[0, ORANGE], [0.5, "#f4f4f4"], [1, BLUE]], showscale=False,
-                texttemplate="%{z:.1f}", textfont={"color": "#1c2430"}, hovertemplate="%{y}, month %{x}: %{z:.2f} %<extra></extra>",
+                texttemplate="%{z:.1f}", textfont={"color": "#1c2430"},
+                hovertemplate="%{y}, month %{x}: %{z:.2f} %<extra></extra>",
             ), row=3, col=1,
         )  # fmt: skip
     ends = _ends(result)
