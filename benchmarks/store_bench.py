@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from alphabook.store import CandleStore
 
 BARS = 250_000
 UPSERT = 1_500
+AT_MOST = 2.0  # times the rival's best: the aim that the store is held to
 RESULT = Path(__file__).parent / "results" / "store.json"
 COLUMNS = ("symbol", "open_time", "open", "high", "low", "close", "volume", "turnover")
 _CREATE = (
@@ -178,7 +180,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
-    result = {"benchmark": "store", "machine": machine(), **measure(options.bars, options.rounds)}
+    measured = datetime.now(UTC).strftime("%Y-%m-%d")
+    head = {"benchmark": "store", "machine": machine(), "measured": measured, "at_most": AT_MOST}
+    result = {**head, **measure(options.bars, options.rounds)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"{'job':12} {'rival':8} {'seconds':>8} {'store is':>10}")
