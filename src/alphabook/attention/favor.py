@@ -8,11 +8,15 @@ drawn ``w`` instead separates queries from keys, so the keys can be summed once 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from ._favor_bidirectional import Bidirectional
+from ._favor_causal import Causal
 
 _PAIR_BLOCK = 16  # causal positions compared pair by pair; (block, block, features) numbers at a time
 
@@ -33,10 +37,11 @@ def favor_attention(
     no bit of its output depends on later ones. ``key_padding_mask`` is ``True`` where a key is real; a
     row that sees no real key returns zeros. Half precision is computed in float32.
 
-    The paper keeps ``exp`` in range by subtracting a maximum over all keys; under causality that maximum
-    sees the future. Here each feature has its own running maximum over the keys already seen: it cancels
-    in the quotient, and the feature that matters most to a query keeps weight one, so no constant has
-    to be added to the features and the quotient is finite for any norm.
+    The paper keeps ``exp`` in range by subtracting from a key's log-features their maximum over all keys and
+    features; under causality that maximum sees the future. Whatever is subtracted per feature cancels between keys
+    and queries, so here every feature has its own maximum, over the keys already seen, and the feature that matters
+    most to a query keeps a weight of one. No constant is added to the features and the quotient is finite for
+    keys and queries of any length that occurs.
 
     Raises:
         ValueError: the tensors disagree in shape, type or device, ``causal=True`` where queries and keys
@@ -45,14 +50,25 @@ def favor_attention(
     Choromanski et al. (2021), section 2 and algorithm 1. Taught in :doc:`/notebooks/attention/favor`.
     """
     _check(query, key, value, projection, causal, key_padding_mask)
+    if query.numel() == 0 or key.numel() == 0:
+        return torch.zeros_like(query)
     compute = torch.float64 if query.dtype == torch.float64 else torch.float32
     queries, keys, values, rows = (x.to(compute) for x in (query, key, value, projection))
-    mask = None
-    if key_padding_mask is not None:
-        mask = key_padding_mask[:, None, :, None]
-        keys, values = keys.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0)
-    log_query, log_key = log_features(queries, keys, rows)
-    out = _causal(log_query, log_key, values, mask) if causal else _bidirectional(log_query, log_key, values, mask)
+    real = key_padding_mask
+    if real is not None:
+        keys, values = (x.masked_fill(~real[:, None, :, None], 0.0) for x in (keys, values))
+
+    def readable(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        seen = None if real is None else real[:, : k.shape[2]]
+        return _readable(q, k, v, rows, causal, seen)
+
+    with torch.autocast(query.device.type, enabled=False):
+        if projection.requires_grad or (query.is_cuda and not causal):  # a GPU runs the plain operations well
+            out = readable(queries, keys, values)
+        elif causal:
+            out = _causal_rescued(queries, keys, values, rows, real, readable)
+        else:
+            out = Bidirectional.apply(queries, keys, values, rows, real, readable)
     return out.to(query.dtype)
 
 
@@ -104,15 +120,37 @@ def _random_rotation(gaussian: Float[Tensor, "head_dim head_dim"]) -> Float[Tens
     return q * torch.where(r.diagonal() < 0, -1.0, 1.0)
 
 
-def log_features(
+def _causal_rescued(
+    query: Tensor, key: Tensor, value: Tensor, projection: Tensor, real: Tensor | None, readable: Callable[..., Tensor]
+) -> Tensor:
+    """The fast form, and the readable one for rows in which the fast form may have lost weights to rounding."""
+    out, trusted = Causal.apply(query, key, value, projection, real, readable)
+    if real is not None:
+        trusted = trusted | (real.cumsum(dim=-1) == 0)[:, None]  # nothing to see: zero is right
+    if trusted.all():
+        return out
+    last = int((~trusted).flatten(0, 1).any(dim=0).nonzero().max())
+    stop = (last // _PAIR_BLOCK + 1) * _PAIR_BLOCK  # whole blocks: which rows follow must not change a bit
+    exact = readable(*(x[:, :, :stop] for x in (query, key, value)))
+    return torch.cat([torch.where(trusted[..., :stop, None], out[:, :, :stop], exact), out[:, :, stop:]], dim=2)
+
+
+def _readable(
     query: Float[Tensor, "batch heads length head_dim"],
     key: Float[Tensor, "batch heads keys head_dim"],
+    value: Float[Tensor, "batch heads keys head_dim"],
     projection: Float[Tensor, "features head_dim"],
-) -> tuple[Float[Tensor, "batch heads length features"], Float[Tensor, "batch heads keys features"]]:
-    """Logarithms of the features, without the query's ``|q'|^2 / 2`` and ``1 / m``: both cancel."""
+    causal: bool,
+    real: Bool[Tensor, "batch keys"] | None,
+) -> Float[Tensor, "batch heads length head_dim"]:
+    """What the fast forms compute, in plain operations; differentiable any number of times."""
     scale = query.shape[-1] ** -0.25
     queries, keys = query * scale, key * scale
-    return queries @ projection.mT, keys @ projection.mT - keys.square().sum(-1, keepdim=True) / 2
+    # without the query's |q'|^2 / 2 and without 1 / m: the quotient of attention cancels both
+    log_query = queries @ projection.mT
+    log_key = keys @ projection.mT - keys.square().sum(-1, keepdim=True) / 2
+    mask = None if real is None else real[:, None, :, None]
+    return (_causal if causal else _bidirectional)(log_query, log_key, value, mask)
 
 
 def _bidirectional(log_query: Tensor, log_key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -154,7 +192,7 @@ def _causal(log_query: Tensor, log_key: Tensor, value: Tensor, mask: Tensor | No
         higher = torch.maximum(top, real.amax(dim=-2, keepdim=True)).detach()
         total = (top - higher).exp().mT * total + (real - higher).exp().mT @ weighted[..., rows, :]
         top = higher
-    return torch.cat(out, dim=-2).masked_fill(~seen, 0.0) if out else value.clone()
+    return torch.cat(out, dim=-2).masked_fill(~seen, 0.0)
 
 
 def _check(
@@ -173,14 +211,15 @@ def _check(
         raise ValueError(
             f"query, key, value must share one floating-point type, got {query.dtype}, {key.dtype}, {value.dtype}"
         )
-    if projection.dim() != 2 or projection.shape[1] != query.shape[3]:
+    if projection.dim() != 2 or projection.shape[0] == 0 or projection.shape[1] != query.shape[3]:
         raise ValueError(
             f"projection must be (features, head_dim={query.shape[3]}), got {tuple(projection.shape)}; "
             f"draw it with draw_projection(num_features, {query.shape[3]}, generator=...)"
         )
-    devices = {str(x.device) for x in (query, key, value, projection)}
+    given = [query, key, value, projection, *([] if key_padding_mask is None else [key_padding_mask])]
+    devices = sorted({str(x.device) for x in given})
     if len(devices) > 1:
-        raise ValueError(f"query, key, value and projection must be on one device, got {sorted(devices)}")
+        raise ValueError(f"query, key, value, projection and mask must be on one device, got {devices}")
     if key_padding_mask is not None:
         if key_padding_mask.dtype != torch.bool:
             raise ValueError(f"key_padding_mask must be boolean (True = real key), got {key_padding_mask.dtype}")

@@ -57,8 +57,7 @@ class FavorAttention(nn.Module):
         self.training_calls = 0
         # the state rather than the generator: a Generator cannot be copied with the module
         self._generator_state = torch.Generator().manual_seed(seed).get_state()
-        self.register_buffer("projection", torch.empty(num_features, head_dim))
-        self.redraw()
+        self.register_buffer("projection", self._draw())
 
     def forward(
         self,
@@ -85,14 +84,17 @@ class FavorAttention(nn.Module):
 
     def redraw(self) -> None:
         """Replace the projection by the generator's next draw."""
+        # a new tensor: graphs of earlier calls still need the old one
+        self.projection = self._draw().to(device=self.projection.device, dtype=self.projection.dtype)
+
+    def _draw(self) -> Float[Tensor, "features head_dim"]:
         generator = torch.Generator()
         generator.set_state(self._generator_state)
         drawn = draw_projection(
             self.num_features, self.head_dim, generator=generator, orthogonal=self.orthogonal, scaling=self.scaling
         )
-        # a new tensor: graphs of earlier calls still need the old one
-        self.projection = drawn.to(device=self.projection.device, dtype=self.projection.dtype)
         self._generator_state = generator.get_state()
+        return drawn
 
     def get_extra_state(self) -> dict[str, Any]:
         """What ``state_dict`` stores beside the projection."""
