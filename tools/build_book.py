@@ -93,8 +93,8 @@ def finish(site: Path) -> None:
 
 
 def site_stamp() -> str:
-    """Hash of everything the rendering reads: pages, executed chapters, package (for the API page), settings."""
-    folders = (ROOT / "book", ROOT / "src", BUILD / "executed")
+    """Hash of everything the rendering reads: pages, chapters, package (API page), benchmarks, settings."""
+    folders = (ROOT / "book", ROOT / "src", ROOT / "benchmarks", BUILD / "executed")
     files = [path for folder in folders for path in folder.glob("**/*") if "__pycache__" not in path.parts]
     files += [ROOT / name for name in ("_config.yml", "_toc.yml", "requirements/lock.txt")]
     files += [ROOT / "tools" / name for name in ("stage.py", "build_book.py", "toc.py")]
