@@ -1,7 +1,8 @@
 """``{benchmark-results}``: every file of ``benchmarks/results`` as tables, each target with its verdict.
 
 Nothing on the page is typed by hand. A benchmark is a script ``benchmarks/<name>.py`` (or ``<name>_bench.py``) that
-writes ``results/<name>.json``; the first line of its docstring, up to a colon, is its title. Two forms of result are understood:
+writes ``results/<name>.json``; the first line of its docstring, up to a colon, is its title. Two forms of result
+are understood:
 
 * ``seconds`` of jobs by contestant, with ``store_over`` (ratios to each rival) and one bound ``at_most``;
 * parts, each with ``rows`` of contestants, ``missing`` peers, ``targets``, and whatever else was measured.
