@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -42,94 +42,104 @@ class Causal(torch.autograd.Function):
         real: Bool[Tensor, "batch length"] | None,
         readable: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> tuple[Float[Tensor, "batch heads length head_dim"], Bool[Tensor, "batch heads length"]]:
-        out, norms = torch.empty_like(query), half_square(key, None if real is None else real[:, None])
-        denominator, mass = query.new_empty(2, *query.shape[:3]).unbind()
-        work = _Work(query, projection, spaces=2)
+        work = _Work(query, projection)
+        q, k, v = (work.whole_chunks(x) for x in (query, key, value))
+        norms = half_square(k, None if real is None else work.whole_chunks(real[:, None, :, None]).squeeze(-1))
+        out = torch.empty_like(q)
+        denominator, mass = q.new_empty(2, *q.shape[:3]).unbind()
         sums = []  # before every chunk, where backward takes them up again
-        for item in range(query.shape[0]):
+        for item in range(len(q)):
             earlier = work.zeros()
-            for rows in work.rows:
-                at = item, slice(None), rows
-                if any(ctx.needs_input_grad):
-                    sums.append(earlier)
-                feature_query, feature_key = work.features(query[at], key[at], norms[at])
-                mass[at] = work.rows_of(feature_key.sum(dim=-1, keepdim=True), rows).squeeze(-1)
-                quotient, earlier = _forward_chunk(feature_query, feature_key, work.blocks(value[at], ones=1), earlier)
-                quotient = work.rows_of(quotient, rows)
-                denominator[at] = quotient[..., -1]
-                torch.div(quotient[..., :-1], quotient[..., -1:], out=out[at])
-        limits = torch.finfo(out.dtype)
-        mass = mass.cumsum_(dim=-1)
-        trusted = denominator > limits.tiny / limits.eps * (mass + query.shape[2] * projection.shape[0])
+            for parts in work.split(q[item], k[item], norms[item], v[item], out[item], denominator[item], mass[item]):
+                sums.append(earlier)
+                earlier = _forward_chunk(work, earlier, *parts)
+        length, limits = query.shape[2], torch.finfo(q.dtype)
+        lost = limits.tiny / limits.eps * (mass.cumsum(dim=-1) + length * len(projection))
+        trusted = denominator > lost  # not where either is infinite or no number
         inverse = denominator.reciprocal_()
         if not trusted.all():
             out.masked_fill_(~trusted.unsqueeze(-1), 0.0)
             inverse.masked_fill_(~trusted, 0.0)
         ctx.save_for_backward(query, key, value, projection, norms, out, inverse)
-        ctx.readable, ctx.sums = readable, sums
-        ctx.overflow = bool(sums) and not mass[..., -1].isfinite().all()
+        ctx.readable, ctx.sums, ctx.overflow = readable, sums, not lost[..., -1].isfinite().all()
         ctx.mark_non_differentiable(trusted)
-        return out, trusted
+        return out[:, :, :length], trusted[..., :length]
 
     @staticmethod
     def backward(ctx: Any, grad: Float[Tensor, "batch heads length head_dim"], _: Any) -> tuple[Tensor | None, ...]:
         query, key, value, projection, norms, out, inverse = ctx.saved_tensors
         if torch.is_grad_enabled() or ctx.overflow:
             return *differentiate(ctx.readable, (query, key, value), ctx.needs_input_grad[:3], grad), None, None, None
-        grads = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
         work = _Work(query, projection, spaces=4)
-        for item in range(query.shape[0]):
+        q, k, v, grad = (work.whole_chunks(x) for x in (query, key, value, grad))
+        grads = [torch.empty_like(x) for x in (q, k, v)]
+        earlier = reversed(ctx.sums)
+        for item in reversed(range(len(q))):
             later = work.zeros()
-            for number, rows in reversed(list(enumerate(work.rows))):
-                at = item, slice(None), rows
-                # in out = numerator / denominator they receive grad / denominator and -(grad @ out) / denominator
-                to_numerator = grad[at] * inverse[at].unsqueeze(-1)
-                to_denominator = torch.linalg.vecdot(to_numerator, out[at]).neg_().unsqueeze(-1)
-                upstream = work.blocks(torch.cat([to_numerator, to_denominator], dim=-1))
-                features = work.features(query[at], key[at], norms[at])
-                earlier = ctx.sums[item * len(work.rows) + number]
-                *log_features, grad_value, later = _backward_chunk(
-                    *features, work.blocks(value[at], ones=1), upstream, earlier, later, work.spaces[2:]
-                )
-                log_query, log_key = (work.rows_of(x, rows) for x in log_features)
-                grads[0][at] = torch.bmm(log_query, work.query_weights.mT)
-                shrink = log_key.sum(dim=-1, keepdim=True).mul_(-(key.shape[-1] ** -0.5))
-                grads[1][at] = torch.bmm(log_key, work.query_weights.mT).addcmul_(shrink, key[at])
-                grads[2][at] = work.rows_of(grad_value, rows)
-        return *grads, None, None, None
+            given = (q, k, norms, v, grad, out, inverse, *grads)
+            for parts in reversed(work.split(*(x[item] for x in given))):
+                later = _backward_chunk(work, next(earlier), later, *parts)
+        return *(x[:, :, : query.shape[2]] for x in grads), None, None, None
 
 
 def _forward_chunk(
-    query: Float[Tensor, "blocks block features"],
-    key: Float[Tensor, "blocks block features"],
-    value: Float[Tensor, "blocks block width"],
+    work: _Work,
     earlier: Float[Tensor, "heads width features"],
-) -> tuple[Float[Tensor, "blocks block width"], Float[Tensor, "heads width features"]]:
-    """Numerators and denominators, and the sums over earlier keys that the next chunk starts from."""
-    pairs = torch.bmm(query, key.mT).tril_()
-    before, earlier = _sums_before(value, key, earlier)
-    return torch.bmm(pairs, value).baddbmm_(query, before.mT), earlier
+    query: Float[Tensor, "heads rows head_dim"],
+    key: Float[Tensor, "heads rows head_dim"],
+    norms: Float[Tensor, "heads rows 1"],
+    value: Float[Tensor, "heads rows head_dim"],
+    out: Float[Tensor, "heads rows head_dim"],
+    denominator: Float[Tensor, "heads rows"],
+    mass: Float[Tensor, "heads rows"],
+) -> Float[Tensor, "heads width features"]:
+    """Fill the last three; give the sums over earlier keys that the next chunk starts from."""
+    a, b = work.features(query, key, norms)
+    v = work.blocks(pad(value, (0, 1), value=1.0))
+    torch.sum(b.view(*mass.shape, -1), dim=-1, out=mass)
+    pairs = torch.bmm(a, b.mT).tril_()
+    before, following = _sums_before(v, b, earlier)
+    # transposed: 33 columns would fill three vectors of the processor, 32 fill two
+    sums = torch.bmm(v.mT, pairs.mT).baddbmm_(before, a.mT).view(len(out), -1, v.shape[2], _BLOCK)
+    denominator.copy_(sums[:, :, -1].flatten(1))
+    torch.div(sums[:, :, :-1], sums[:, :, -1:], out=out.unflatten(1, (-1, _BLOCK)).mT)
+    return following
 
 
 def _backward_chunk(
-    query: Float[Tensor, "blocks block features"],
-    key: Float[Tensor, "blocks block features"],
-    value: Float[Tensor, "blocks block width"],
-    upstream: Float[Tensor, "blocks block width"],
+    work: _Work,
     earlier: Float[Tensor, "heads width features"],
     later: Float[Tensor, "heads width features"],
-    spaces: Float[Tensor, "2 ..."],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of the log-features and of the values, and the sums over later queries for the chunk before."""
-    pairs = torch.bmm(query, key.mT).tril_()
-    grad_pairs = torch.bmm(upstream, value.mT).tril_()
-    before, _ = _sums_before(value, key, earlier)
-    after, later = _sums_before(upstream, query, later, backwards=True)
-    grad_query, grad_key = (space.view_as(query) for space in spaces)
-    torch.bmm(grad_pairs, key, out=grad_query).baddbmm_(upstream, before).mul_(query)
-    torch.bmm(grad_pairs.mT, query, out=grad_key).baddbmm_(value, after).mul_(key)
-    grad_value = torch.bmm(pairs.mT, upstream[..., :-1]).baddbmm_(key, after[:, :-1].mT)
-    return grad_query, grad_key, grad_value, later
+    query: Float[Tensor, "heads rows head_dim"],
+    key: Float[Tensor, "heads rows head_dim"],
+    norms: Float[Tensor, "heads rows 1"],
+    value: Float[Tensor, "heads rows head_dim"],
+    grad: Float[Tensor, "heads rows head_dim"],
+    out: Float[Tensor, "heads rows head_dim"],
+    inverse: Float[Tensor, "heads rows"],
+    grad_query: Float[Tensor, "heads rows head_dim"],
+    grad_key: Float[Tensor, "heads rows head_dim"],
+    grad_value: Float[Tensor, "heads rows head_dim"],
+) -> Float[Tensor, "heads width features"]:
+    """Fill the last three; give the sums over later queries that the chunk before starts from."""
+    # in out = numerator / denominator they receive grad / denominator and -(grad @ out) / denominator
+    to_numerator = grad * inverse.unsqueeze(-1)
+    to_denominator = torch.linalg.vecdot(to_numerator, out).neg_().unsqueeze(-1)
+    up, v = work.blocks(torch.cat([to_numerator, to_denominator], dim=-1)), work.blocks(pad(value, (0, 1), value=1.0))
+    a, b = work.features(query, key, norms)
+    grad_a, grad_b = (space.view_as(a) for space in work.spaces[2:])
+    pairs, grad_pairs = torch.bmm(a, b.mT).tril_(), torch.bmm(up, v.mT).tril_()
+    sums, _ = _sums_before(v, b, earlier)
+    torch.bmm(grad_pairs, b, out=grad_a).baddbmm_(up, sums).mul_(a)
+    sums, following = _sums_before(up, a, later, backwards=True)
+    torch.bmm(grad_pairs.mT, a, out=grad_b).baddbmm_(v, sums).mul_(b)
+    grad_v = torch.bmm(pairs.mT, up[..., :-1]).baddbmm_(b, sums[:, :-1].mT)
+    grad_value.copy_(grad_v.view(grad_value.shape))
+    grad_a, grad_b = (x.view(work.spaces.shape[1:]) for x in (grad_a, grad_b))
+    torch.bmm(grad_a, work.query_weights.mT, out=grad_query)
+    torch.bmm(grad_b, work.query_weights.mT, out=grad_key)
+    grad_key.addcmul_(grad_b.sum(dim=-1, keepdim=True), key, value=-(key.shape[-1] ** -0.5))
+    return following
 
 
 def _sums_before(
@@ -139,46 +149,46 @@ def _sums_before(
     *,
     backwards: bool = False,
 ) -> tuple[Float[Tensor, "blocks width features"], Float[Tensor, "heads width features"]]:
-    """For every block: ``total`` plus ``left.T @ right`` of the blocks before it (after it); and with all of them."""
-    sums = torch.bmm(left.mT, right).view(total.shape[0], -1, *total.shape[1:])
-    blocks = range(sums.shape[1])
-    for block in reversed(blocks) if backwards else blocks:
-        total, sums[:, block] = total + sums[:, block], total
-    return sums.flatten(0, 1), total
+    """For every block ``total`` plus ``left.T @ right`` of the blocks before it (after it), and that of all blocks."""
+    sums = torch.bmm(left.mT, right)
+    of_blocks = sums.view(len(total), -1, *total.shape[1:]).unbind(dim=1)
+    for of_block in reversed(of_blocks) if backwards else of_blocks:
+        following = total + of_block
+        of_block.copy_(total)
+        total = following
+    return sums, total
 
 
 class _Work:
     """Rows a few blocks at a time, all heads together, and the memory that every such chunk uses again."""
 
-    def __init__(self, query: Tensor, projection: Tensor, *, spaces: int) -> None:
-        (_, self.heads, length, self.head_dim), self.num_features = query.shape, projection.shape[0]
-        blocks = math.ceil(length / _BLOCK)
-        chunks = math.ceil(blocks * _BLOCK * self.heads * self.num_features / WORKING_SET)
-        step = math.ceil(blocks / chunks) * _BLOCK
-        self.rows = [slice(start, min(start + step, length)) for start in range(0, length, step)]
-        self.query_weights, self.key_weights = (w.expand(self.heads, -1, -1) for w in feature_weights(projection))
-        self.spaces = query.new_empty(spaces, self.heads, step, self.num_features)
+    def __init__(self, query: Float[Tensor, "batch heads length head_dim"], projection: Tensor, *, spaces: int = 2):
+        _, heads, length, self.head_dim = query.shape
+        blocks, numbers = math.ceil(length / _BLOCK), _BLOCK * heads * len(projection)
+        chunks = math.ceil(blocks * numbers / WORKING_SET)
+        self.step = math.ceil(blocks / chunks) * _BLOCK
+        self.spaces = query.new_empty(spaces, heads, self.step, len(projection))
+        self.query_weights, self.key_weights = (w.expand(heads, -1, -1) for w in feature_weights(projection))
+
+    def whole_chunks(self, x: Shaped[Tensor, "batch *heads length _"]) -> Shaped[Tensor, "batch *heads padded _"]:
+        """Zeros at the end: later than every row, so that no row sees them."""
+        missing = -x.shape[2] % self.step
+        return pad(x, (0, 0, 0, missing)) if missing else x
+
+    def split(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+        """Chunk by chunk of tensors (heads, padded, ...)."""
+        return list(zip(*(x.split(self.step, dim=1) for x in tensors), strict=True))
 
     def zeros(self) -> Float[Tensor, "heads width features"]:
-        return self.spaces.new_zeros(self.heads, self.head_dim + 1, self.num_features)
+        return self.spaces.new_zeros(self.spaces.shape[1], self.head_dim + 1, self.spaces.shape[3])
 
     def features(self, query: Tensor, key: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
         """Features of a chunk's queries and keys, (blocks, block, features), in the first two work spaces."""
-        feature_query, feature_key = self.spaces[0], self.spaces[1]
-        torch.bmm(self._filled(query), self.query_weights, out=feature_key)
-        torch.softmax(feature_key, dim=-1, out=feature_query)
-        torch.baddbmm(self._filled(norms), self._filled(key), self.key_weights, out=feature_key).exp2_()
-        return feature_query.view(-1, _BLOCK, self.num_features), feature_key.view(-1, _BLOCK, self.num_features)
+        a, b = self.spaces[0], self.spaces[1]
+        torch.softmax(torch.bmm(query, self.query_weights, out=b), dim=-1, out=a)
+        torch.baddbmm(norms, key, self.key_weights, out=b).exp2_()
+        return self.blocks(a), self.blocks(b)
 
-    def blocks(self, x: Float[Tensor, "heads rows _"], *, ones: int = 0) -> Float[Tensor, "blocks block width"]:
-        """Rows of all heads in blocks; with ``ones=1`` a column of ones is added."""
-        return self._filled(pad(x, (0, ones), value=1.0)).reshape(-1, _BLOCK, x.shape[-1] + ones)
-
-    def rows_of(self, x: Float[Tensor, "blocks block width"], rows: slice) -> Float[Tensor, "heads rows width"]:
-        """Back from blocks, without what was filled in."""
-        return x.view(self.heads, -1, x.shape[-1])[:, : rows.stop - rows.start]
-
-    def _filled(self, x: Float[Tensor, "heads rows width"]) -> Float[Tensor, "heads step width"]:
-        """Zero rows at the end of the last chunk: no row that exists sees them."""
-        missing = self.spaces.shape[2] - x.shape[1]
-        return pad(x, (0, 0, 0, missing)) if missing else x
+    @staticmethod
+    def blocks(x: Float[Tensor, "heads rows width"]) -> Float[Tensor, "blocks block width"]:
+        return x.view(-1, _BLOCK, x.shape[-1])

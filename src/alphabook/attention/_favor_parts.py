@@ -28,7 +28,7 @@ def feature_weights(
 def half_square(key: Float[Tensor, "*rows head_dim"], real: Bool[Tensor, "*rows"] | None) -> Float[Tensor, "*rows 1"]:
     """``-|k'|^2 / 2`` to base two, the rest of a key's log-features; ``-inf`` where the key is not real."""
     scale = -(key.shape[-1] ** -0.5) / (2 * math.log(2))
-    term = torch.linalg.vecdot(key, key).mul_(scale)
+    term = torch.linalg.vector_norm(key, dim=-1).square_().mul_(scale)
     return (term if real is None else term.masked_fill_(~real, -torch.inf)).unsqueeze(-1)
 
 
