@@ -35,7 +35,14 @@ PARTS = {
         "matrix_gflops": 98.5,
         "rows": [
             {"name": "ours", "ms": 22.96, "floor_ms": 10.9, "times_floor": 2.106, "times_ours": 1.0, "spread": 0.01},
-            {"name": "rival & co", "ms": 131.5, "floor_ms": 10.9, "times_floor": 12.064, "times_ours": 5.73},
+            {
+                "name": "rival & co",
+                "ms": 131.5,
+                "floor_ms": 10.9,
+                "times_floor": 12.064,
+                "times_ours": 5.73,
+                "largest_difference": 1.3e-06,
+            },
         ],
         "missing": {"compiled": "ImportError: no compiler"},
         "targets": [
@@ -113,7 +120,8 @@ def test_jobs_become_rows_of_ours_peer_ratio_target_and_verdict(folder):
 def test_parts_show_contestants_series_and_what_is_missing(folder):
     html = details(by_name(folder)["attention"])
     page = text(html)
-    assert "rival &amp; co 132 5.73 10.90 12.06 not measured" in page
+    assert "rival &amp; co 132 5.73 10.90 12.06 not measured 1.3e-06" in page
+    assert "Spread Largest difference ours" in page, "a column that nobody has foreseen is shown as well"
     assert "Not measured here: compiled (ImportError: no compiler)." in page
     assert "Heads 8 Length 4,096" in page
     assert "4,096 23.0 ms 4.0 MB" in page

@@ -212,7 +212,9 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _contestants(rows: list[Mapping[str, Any]]) -> str:
-    columns = {key: head for key, head in _COLUMNS.items() if any(key in row for row in rows)}
+    told = dict.fromkeys(key for row in rows for key in row if key != "name")
+    columns = {key: head for key, head in _COLUMNS.items() if key in told}
+    columns |= {key: words(key) for key in told if key not in columns}
     body = [
         _row([_cell(str(row.get("name", "")), head=True), *(_cell(_value(key, row.get(key))) for key in columns)])
         for row in rows
