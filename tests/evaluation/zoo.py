@@ -42,6 +42,7 @@ def ret(d):
 
 def _fit(train, d):
     """Least squares on ``train``, predictions for all of ``d``: next return from the last three."""
+
     def design(x):
         r = ret(x)
         return pd.concat([r.shift(k) for k in range(3)], axis=1)
@@ -93,9 +94,7 @@ def _naive_join(tables):
 
 
 def _merge_on_open(tables):
-    out = pd.merge_asof(
-        tables["fine"][["open_time"]], tables["coarse"][["open_time", "close"]], on="open_time"
-    )
+    out = pd.merge_asof(tables["fine"][["open_time"]], tables["coarse"][["open_time", "close"]], on="open_time")
     return out["close"]
 
 
