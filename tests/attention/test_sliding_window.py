@@ -237,6 +237,16 @@ def test_precision_of_each_dtype(dtype: torch.dtype, relative: float, causal: bo
         torch.testing.assert_close(mine.double(), theirs, rtol=relative, atol=2 * relative * theirs.abs().max().item())
 
 
+def test_autocast_does_not_round_on_the_way() -> None:
+    inputs = tuple(x.requires_grad_() for x in qkv(1, 2, 150, dtype=torch.float32))
+    expected = sliding_window_attention(*inputs, window=20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = sliding_window_attention(*inputs, window=20)
+        grads = torch.autograd.grad(output.sum(), inputs)
+    assert torch.equal(output, expected)
+    assert all(torch.equal(x, y) for x, y in zip(grads, torch.autograd.grad(expected.sum(), inputs), strict=True))
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 31, 32, 33, 48, 64, 65])
 def test_lengths_around_the_blocks(length: int) -> None:
     for window, causal in itertools.product([0, 1, 31, 32, 33, 200], [False, True]):

@@ -49,7 +49,8 @@ def banded_attention(
     ``readable`` is the same function of the first five arguments in steps that autograd follows: a second derivative
     goes through it.
     """
-    return _Banded.apply(query, key, value, band, may_be_seen, with_lse, readable)
+    with torch.autocast("cpu", enabled=False):  # or it would round the products to half precision
+        return _Banded.apply(query, key, value, band, may_be_seen, with_lse, readable)
 
 
 class _Banded(torch.autograd.Function):
@@ -98,7 +99,8 @@ class _Banded(torch.autograd.Function):
             found = torch.autograd.grad(results[: len(grads)], inputs, grads, create_graph=True)
         else:
             tiling = _Tiling(query, key, ctx.band, ctx.may_be_seen, QUERIES_BACKWARD, WORK_SPACE // 2)
-            found = _gradients(tiling, _rows(value), _rows(output), total, shift, _rows(grad), grad_lse)
+            with torch.autocast("cpu", enabled=False):
+                found = _gradients(tiling, _rows(value), _rows(output), total, shift, _rows(grad), grad_lse)
             found = tuple(x.view(query.shape) for x in found)
         return (*found, None, None, None, None)
 
