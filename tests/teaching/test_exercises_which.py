@@ -163,21 +163,6 @@ def by_search(lengths, dense_ms, fast_ms):
     return grid[a2 + b2 * grid > a1 + b1 * grid**2][-1]
 
 
-def test_forecast():
-    assert_exercise(
-        "which.forecast",
-        right=[fit, by_search],
-        wrong={
-            "straight lines on log scales": powers,
-            "compares the prices per n only": lambda n, dense, fast: (
-                np.polyfit(n, fast, 1)[0] / np.polyfit(n**2, dense, 1)[0]
-            ),
-            "extrapolate with the model": lambda n, dense, fast: n[-1],
-            "then solve for n": lambda n, dense, fast: 10 * fit(n, dense, fast),
-        },
-    )
-
-
 @pytest.mark.parametrize("features", [24, 32, 48, 64, 80])
 def test_a_range_of_features_is_enough(features):
     assert evaluate("which.features", features).status == "passed"

@@ -217,41 +217,6 @@ def _error_of(features: int) -> float:
 
 
 # --- a forecast ------------------------------------------------------------------------------------
-@exercise("which.forecast", kind="stretch", difficulty=4, minutes=30)
-def check_forecast(answer: Callable[..., float]) -> None:
-    """Forecast a crossover that nobody has measured"""
-    for seed, dense, fast in (
-        (1, (0.02, 4e-6), (0.9, 2.4e-3)),
-        (2, (0.05, 1e-6), (0.6, 5e-4)),
-        (3, (0.01, 2e-6), (0.1, 2e-3)),
-    ):
-        rng = np.random.default_rng(seed)
-        lengths = np.array([16, 32, 64, 128, 192, 256, 384])
-        noise = np.exp(rng.normal(0, 0.01, (2, len(lengths))))
-        slow_ms, fast_ms = (dense[0] + dense[1] * lengths**2) * noise[0], (fast[0] + fast[1] * lengths) * noise[1]
-        right = _root(dense, fast)
-        got = _number(answer(lengths.copy(), slow_ms, fast_ms), "the forecast")
-        if abs(got / right - 1) <= 0.2:
-            continue
-        about = f"the truth behind these timings crosses at {right:,.0f}, your forecast is {got:,.0f}"
-        power = [np.polyfit(np.log(lengths), np.log(y), 1) for y in (slow_ms, fast_ms)]
-        straight = math.exp((power[1][1] - power[0][1]) / (power[0][0] - power[1][0]))
-        if abs(got / straight - 1) < 0.02:
-            raise Wrong(
-                f"{about}: straight lines on log scales forget the price per call, which bends them at short lengths"
-            )
-        if abs(got / (fast[1] / dense[1]) - 1) < 0.1:
-            raise Wrong(f"{about}: it compares the prices per n only; the price per call moves the crossover")
-        if got <= lengths[-1]:
-            raise Wrong(f"{about}: within the measured lengths the fast one never wins; extrapolate with the model")
-        raise Wrong(f"{about}: fit a + b n² to the one and a + b n to the other, then solve for n")
-
-
-def _root(dense: Line, fast: Line) -> float:
-    (a1, b1), (a2, b2) = dense, fast
-    return (b2 + math.sqrt(b2**2 + 4 * b1 * (a2 - a1))) / (2 * b1)
-
-
 def _number(value: Any, what: str) -> float:
     try:
         number = float(value)
