@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from execute import build_parameters, execute_book, explain
+from execute import build_parameters, execute_book, explain, opened_twice
 from fingerprint import hash_files
 from stage import STAGE, stage_book
 from toc import ROOT
@@ -36,6 +36,9 @@ def main() -> int:
     if failed:
         print(f"\n{len(failed)} of {len(records)} chapters failed; nothing was rendered\n", file=sys.stderr)
         print("\n\n".join(explain(record) for record in failed), file=sys.stderr)
+        return 1
+    if twice := opened_twice(records):
+        print("\n".join(["", *twice, "nothing was rendered"]), file=sys.stderr)
         return 1
     stamp = site_stamp()
     if not options.fresh and STAMP.exists() and STAMP.read_text() == stamp and (SITE / "index.html").exists():

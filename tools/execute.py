@@ -94,10 +94,11 @@ def write_status(records: list[dict[str, Any]]) -> None:
 def _run_apart(page: Page, parameters: dict[str, Any], done: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="chapter-") as folder:
         claims, result, out = Path(folder, "claims"), Path(folder, "result.json"), Path(folder, "out.ipynb")
+        ledgers = Path(folder, "ledgers")
         claims.mkdir()
         job = {"path": str(page.path), "out": str(out), "parameters": parameters, "result": str(result)}
         env = {**os.environ, "ALPHABOOK_CLAIMS_DIR": str(claims), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-        env["ALPHABOOK_SOURCE"] = str(parameters["SOURCE"])
+        env |= {"ALPHABOOK_SOURCE": str(parameters["SOURCE"]), "ALPHABOOK_LEDGER_DIR": str(ledgers)}
         started = time.perf_counter()
         child = subprocess.Popen(
             [sys.executable, __file__, "--one", json.dumps(job)],
@@ -128,6 +129,7 @@ def _run_apart(page: Page, parameters: dict[str, Any], done: Path) -> dict[str, 
         rows = _rows(claims)
         record["claims"] = [row for row in rows if row.get("kind") != "source"]
         record["sources"] = [row for row in rows if row.get("kind") == "source"]
+        record["studies"], record["looks"] = _studies(ledgers), _ledger_rows(ledgers, "looks")
         record["executed"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         kept = done if "error" not in record else BUILD / "failed" / f"{page.docname}.ipynb"
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -234,6 +236,38 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def _ledger_rows(folder: Path, kind: str) -> list[dict[str, Any]]:
+    files = sorted(folder.glob(f"*.{kind}.jsonl"))
+    return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _studies(folder: Path) -> list[dict[str, Any]]:
+    """What a chapter's trial ledger counts, a row per study."""
+    studies: dict[str, list[dict[str, Any]]] = {}
+    for row in _ledger_rows(folder, "trials"):
+        studies.setdefault(row["study"], []).append(row)
+    return [
+        {"study": name, "trials": len(rows), "markets": len({row["data"] for row in rows})}
+        for name, rows in studies.items()
+    ]
+
+
+def opened_twice(records: list[dict[str, Any]]) -> list[str]:
+    """A line for each holdout that two chapters opened; one that opens its own twice fails by itself."""
+    seen: dict[str, str] = {}
+    lines = []
+    for record in records:
+        for look in record.get("looks", []):
+            who = f"{record['docname']} ({look['study']}: {look['reason']})"
+            if look["holdout"] in seen:
+                lines.append(
+                    f"the holdout {look['holdout']} was opened by {seen[look['holdout']]} and again by {who}: "
+                    "give one of them other candles"
+                )
+            seen.setdefault(look["holdout"], who)
+    return lines
+
+
 def _title(path: Path) -> str:
     for cell in nbformat.read(path, 4).cells:
         for line in cell.source.splitlines() if cell.cell_type == "markdown" else []:
@@ -268,10 +302,11 @@ def main() -> int:
     if options.one:
         _one(json.loads(options.one))
         return 0
-    failed = [record for record in execute_book(force=options.force) if "error" in record]
-    for record in failed:
-        print(f"\n{explain(record)}", file=sys.stderr)
-    return int(bool(failed))
+    records = execute_book(force=options.force)
+    faults = [explain(record) for record in records if "error" in record] + opened_twice(records)
+    for fault in faults:
+        print(f"\n{fault}", file=sys.stderr)
+    return int(bool(faults))
 
 
 if __name__ == "__main__":

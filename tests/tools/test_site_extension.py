@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from alphabook_site.assets import twin_images  # noqa: E402
 from alphabook_site.facts import facts_bar, launch_links  # noqa: E402
 from alphabook_site.graph import Node, draw, levels, read_graph  # noqa: E402
-from alphabook_site.ledger import claims_table, status_table  # noqa: E402
+from alphabook_site.ledger import claims_table, status_table, trials_table  # noqa: E402
 from alphabook_site.status import band, market, memory, number, seconds  # noqa: E402
 from sphinx.errors import ExtensionError  # noqa: E402
 
@@ -118,3 +118,22 @@ def test_a_figure_gets_one_image_per_theme() -> None:
     assert html.count("<img") == html.count('alt="It rises."') == 2
     assert 'ab-light" alt' in html
     assert "../_images/ab12.dark.svg" in html
+
+
+def test_the_trials_page_counts_every_study_and_names_each_look() -> None:
+    look = {"study": "trials.mined", "reason": "the <last> word", "holdout": "ab"}
+    chapters = [
+        {"docname": "a", "title": "Alpha", "studies": [{"study": "a.x", "trials": 1200, "markets": 1}], "looks": []},
+        {"docname": "b", "title": "Beta", "studies": [{"study": "b", "trials": 1, "markets": 1}], "looks": [look]},
+        {"docname": "c", "title": "Gamma"},
+    ]
+    html = trials_table({"chapters": chapters}, lambda name: f"{name}.html")
+    for part in (
+        "<strong>1,201 trials</strong> in 2 studies",
+        "<code>a.x</code>",
+        "the &lt;last&gt; word",
+        'href="b.html"',
+    ):
+        assert part in html
+    assert "No holdout was opened" in trials_table({"chapters": chapters[:1]}, str)
+    assert "ab-empty" in trials_table({"chapters": []}, str)

@@ -1,4 +1,4 @@
-"""``{claims-ledger}`` and ``{chapter-status}``: tables made from what the build measured."""
+"""``{claims-ledger}``, ``{trials-ledger}`` and ``{chapter-status}``: tables made from what the build measured."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ class ClaimsLedger(SphinxDirective):
         return [live_block(kind="claims")]
 
 
+class TrialsLedger(SphinxDirective):
+    """How many backtests each study of the book ran, and every look at a holdout."""
+
+    def run(self) -> list[nodes.Node]:
+        return [live_block(kind="trials")]
+
+
 class ChapterStatus(SphinxDirective):
     """Run time, peak memory and data source of every chapter."""
 
@@ -34,6 +41,7 @@ class ChapterStatus(SphinxDirective):
 def setup(app: Sphinx) -> None:
     app.add_node(live_block)
     app.add_directive("claims-ledger", ClaimsLedger)
+    app.add_directive("trials-ledger", TrialsLedger)
     app.add_directive("chapter-status", ChapterStatus)
     app.connect("doctree-resolved", _resolve)
 
@@ -43,7 +51,9 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         return app.builder.get_relative_uri(docname, target)
 
     for block in list(doctree.findall(live_block)):
-        html = {"claims": claims_table, "status": status_table}[block["kind"]](read_status(app), link)
+        html = {"claims": claims_table, "trials": trials_table, "status": status_table}[block["kind"]](
+            read_status(app), link
+        )
         block.replace_self(nodes.raw("", html, format="html"))
 
 
@@ -88,6 +98,33 @@ def _claim_row(row: dict[str, Any], uri: str, record: dict[str, Any]) -> str:
     )
 
 
+def trials_table(status: dict[str, Any], link: Callable[[str], str]) -> str:
+    rows, total, looks = [], 0, []
+    for record in status["chapters"]:
+        title = f'<a href="{link(record["docname"])}">{escape(record["title"])}</a>' if "title" in record else ""
+        for study in record.get("studies", []):
+            total += study["trials"]
+            rows.append(
+                f'<tr><th scope="row"><code>{escape(study["study"])}</code></th><td>{title}</td>'
+                f'<td class="ab-value">{study["trials"]:,}</td><td class="ab-value">{study["markets"]:,}</td></tr>'
+            )
+        looks += [
+            f"{title}: {escape(look['reason'])} (<code>{escape(look['study'])}</code>)"
+            for look in record.get("looks", [])
+        ]
+    if not rows:
+        return '<p class="ab-empty">No backtest was recorded: the chapters were not executed by this build.</p>'
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Study", "Chapter", "Trials", "Markets"))
+    opened = "".join(f"<li>{look}</li>" for look in looks)
+    return (
+        f'<p class="ab-count"><strong>{_count(total, "trial")}</strong> in {_count(len(rows), "study", "studies")}.</p>'
+        + _scroll(
+            f'<table class="ab-ledger"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>', "Trials"
+        )
+        + (f"<p>Holdouts opened, each once:</p><ul>{opened}</ul>" if looks else "<p>No holdout was opened.</p>")
+    )
+
+
 def status_table(status: dict[str, Any], link: Callable[[str], str]) -> str:
     if not status["chapters"]:
         return '<p class="ab-empty">No chapter was executed by this build.</p>'
@@ -119,5 +156,5 @@ def _scroll(table: str, label: str) -> str:
     return f'<div class="ab-scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>'
 
 
-def _count(number_of: int, thing: str) -> str:
-    return f"{number_of} {thing}" + ("" if number_of == 1 else "s")
+def _count(number_of: int, thing: str, things: str = "") -> str:
+    return f"{number_of:,} {thing if number_of == 1 else things or thing + 's'}"

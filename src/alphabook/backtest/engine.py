@@ -15,6 +15,7 @@ from ..errors import BacktestError, IntervalError
 from ._loop import REASONS, compiled, run_loop
 from .config import BacktestConfig
 from .result import BacktestResult
+from .watch import tell
 
 PRICES = ("open", "high", "low", "close")
 _WHOLE = ("entry_bar", "exit_bar", "direction", "reason")
@@ -65,7 +66,7 @@ def backtest_signals(
     fractions = entry_fractions(prices["close"], config, per_year)
     fast = use_compiled(loop, len(index))
     equity, position, trades, ambiguous, refused = _run(prices, decisions, fractions, rates, config, fast)
-    return BacktestResult.from_loop(
+    result = BacktestResult.from_loop(
         config=config,
         candles=candles,
         times=index,
@@ -78,6 +79,8 @@ def backtest_signals(
         periods_per_year=per_year,
         compiled=fast,
     )
+    tell(candles, (config,), (decisions,), (result.metrics["sharpe_ratio"],), (per_year,))
+    return result
 
 
 def funding_per_bar(rates: pd.Series, candles: pd.DataFrame) -> pd.Series:

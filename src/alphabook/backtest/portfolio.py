@@ -18,6 +18,7 @@ from .config import PortfolioConfig
 from .metrics import per_bar, summary
 from .projection import project_capped_simplex
 from .result import BacktestResult
+from .watch import tell
 
 PATIENCE = 200_000  # prices the plain loop reads in one process before numba's start-up pays
 _walked = 0
@@ -88,7 +89,9 @@ def backtest_portfolio(
         config.commission + config.slippage, per_bar(config.borrow, per_year), at_close, equity, units, traded,
     )  # fmt: skip
     arrays = {"equity": equity, "units": units, "traded": traded, "closes": closes, "fills": fills}
-    return _dress(prices, targets, decided, config, per_year, arrays, {"funding": funded, "borrow": lent})
+    result = _dress(prices, targets, decided, config, per_year, arrays, {"funding": funded, "borrow": lent})
+    tell(prices, (config,), (targets,), (result.metrics["sharpe_ratio"],), (per_year,))
+    return result
 
 
 def equal_weight(prices: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from ._pass import curve_sums
 from .config import BacktestConfig
 from .engine import bars_per_year, checked_funding, checked_prices, checked_signals, confirmed, entry_fractions
 from .engine import loop_settings as settings_of
+from .watch import tell
 
 COLUMNS = (
     "total_return", "annualized_return", "volatility", "sharpe_ratio", "sortino_ratio", "calmar_ratio",
@@ -103,7 +104,10 @@ def sweep(
         else:
             parts = _gather(executor, jobs, prices, rates, yearly, bar)
     index = pd.Index([f"{config.digest}-{number}" for number, config in enumerate(configs)], name="config")
-    return SweepResult(configs=configs, metrics=pd.DataFrame(np.vstack(parts), index=index, columns=list(COLUMNS)))
+    metrics = pd.DataFrame(np.vstack(parts), index=index, columns=list(COLUMNS))
+    per_year = [config.periods_per_year or yearly for config in configs]
+    tell(candles, configs, decisions, metrics["sharpe_ratio"].tolist(), per_year)
+    return SweepResult(configs=configs, metrics=metrics)
 
 
 def run_chunk(

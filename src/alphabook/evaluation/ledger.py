@@ -10,19 +10,21 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from ..errors import EvaluationError, HoldoutError
 
 if TYPE_CHECKING:
     from ..backtest import BacktestResult
+    from ..backtest.watch import Run
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,17 @@ class TrialLedger:
 
     Args:
         path: where the ledger lives; it is made when the first trial is written.
+        durable: whether a trial is on the disk, and not only handed to the system, when it is recorded.
 
     Raises:
         EvaluationError: the file holds a line that is no trial; the message names it.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, durable: bool = True) -> None:
         self.path = Path(path)
+        self.durable = durable
         self._trials: dict[tuple[str, str, str], Trial] = {}
-        self._read_to = 0
+        self._read_to = _Place()
         self._refresh()
 
     def record(self, result: BacktestResult, *, study: str, variant: str = "") -> Trial:
@@ -66,16 +70,34 @@ class TrialLedger:
         spread = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
         sharpe = float(returns.mean()) / spread if spread > 1e-14 else 0.0
         config = f"{result.config.digest}/{variant}" if variant else result.config.digest
-        return self._add(Trial(study, config, data_digest(result.candles), sharpe, len(returns)))
+        return self._add([Trial(study, config, data_digest(result.candles), sharpe, len(returns))])[0]
 
-    def _add(self, trial: Trial) -> Trial:
+    def record_runs(self, runs: Sequence[Run], *, study: str) -> list[Trial]:
+        """Write down what :func:`alphabook.backtest.watch.watch` tells, in one piece.
+
+        A run's configuration includes the digest of its signals or weights, so other signals are another trial.
+        """
+        if not study:
+            raise EvaluationError("study names the question that the trials belong to, got an empty one")
+        data = {id(run.data): run.data for run in runs}
+        digests = {key: data_digest(table) for key, table in data.items()}
+        return self._add(
+            [
+                Trial(
+                    study, f"{run.config.digest}/{_digest(run.decisions)}", digests[id(run.data)], run.sharpe, run.bars
+                )
+                for run in runs
+            ]
+        )
+
+    def _add(self, trials: Sequence[Trial]) -> list[Trial]:
         self._refresh()
-        key = (trial.study, trial.config, trial.data)
-        if key in self._trials:
-            return self._trials[key]
-        _append(self.path, vars(trial))
-        self._refresh()
-        return self._trials[key]
+        new = {(t.study, t.config, t.data): t for t in trials}
+        rows = [vars(trial) for key, trial in new.items() if key not in self._trials]
+        if rows:
+            _append(self.path, rows, durable=self.durable)
+            self._refresh()
+        return [self._trials[t.study, t.config, t.data] for t in trials]
 
     def count(self, study: str | None = None) -> int:
         """Distinct trials, of one study or of all."""
@@ -94,7 +116,6 @@ class TrialLedger:
 
     def _refresh(self) -> None:
         for number, row in _lines(self.path, self._read_to):
-            self._read_to = number
             try:
                 trial = Trial(**row)
                 sound = math.isfinite(trial.sharpe)
@@ -138,13 +159,13 @@ class HoldoutLedger:
                 "would make it training data. Take later candles, or state the result of the first look"
             )
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        _append(self.path, {"holdout": name, "study": study, "reason": reason, "when": when})
+        _append(self.path, [{"holdout": name, "study": study, "reason": reason, "when": when}])
         yield holdout
 
     def looks(self, holdout: pd.DataFrame) -> list[dict[str, Any]]:
         """The looks at these candles so far."""
         name = data_digest(holdout)
-        return [row for _, row in _lines(self.path, 0) if row.get("holdout") == name]
+        return [row for _, row in _lines(self.path, _Place()) if row.get("holdout") == name]
 
 
 def data_digest(table: pd.DataFrame) -> str:
@@ -154,33 +175,47 @@ def data_digest(table: pd.DataFrame) -> str:
     return state.hexdigest()[:12]
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
-    """One line, in one write, on disk when this returns; processes that append at once keep their lines whole."""
+def _digest(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:12]
+
+
+def _append(path: Path, rows: Sequence[dict[str, Any]], *, durable: bool = True) -> None:
+    """A line per row, in one write; processes that append at once keep their lines whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps(row, sort_keys=True) + "\n").encode()
+    lines = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a crash tore the last line: it never was one
             whole = path.read_bytes()
             os.ftruncate(descriptor, whole.rfind(b"\n") + 1)
-        os.write(descriptor, line)
-        os.fsync(descriptor)
+        os.write(descriptor, lines)
+        if durable:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _lines(path: Path, skip: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and content; a torn last line, left by a crash, is not a line yet."""
+@dataclass
+class _Place:
+    """How far a ledger has been read: lines and bytes."""
+
+    lines: int = 0
+    bytes: int = 0
+
+
+def _lines(path: Path, place: _Place) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and content from ``place`` on, which moves; a torn last line, left by a crash, is not a line yet."""
     if not path.exists():
         return
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    for number, line in enumerate(whole.splitlines(), start=1):
-        if number <= skip:
-            continue
+    with path.open("rb") as file:
+        file.seek(place.bytes)
+        text = file.read()
+    for line in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
+        place.lines += 1
+        place.bytes += len(line)
         try:
             row = json.loads(line)
         except ValueError:
-            raise EvaluationError(f"line {number} of {path.name} is no JSON: {line[:60]!r}") from None
-        yield number, row
+            raise EvaluationError(f"line {place.lines} of {path.name} is no JSON: {line[:60]!r}") from None
+        yield place.lines, row

@@ -7,6 +7,7 @@ from .bench import bench, machine
 from .checks import CheckResult, Wrong, check, exercise, exercise_index
 from .claims import claim
 from .figures import setup, show
+from .ledgers import holdout_ledger, study
 from .palette import COLORS, DARK, LIGHT, themed_svg
 from .predict import Calibration, calibration, forget, predict, reveal
 from .sources import source_banner
@@ -25,11 +26,13 @@ __all__ = [
     "exercise",
     "exercise_index",
     "forget",
+    "holdout_ledger",
     "machine",
     "predict",
     "reveal",
     "setup",
     "show",
     "source_banner",
+    "study",
     "themed_svg",
 ]

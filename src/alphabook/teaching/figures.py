@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ._page import emit, escape, in_notebook, open_page
+from .ledgers import open_ledgers
 from .palette import COLORS, CYCLE, FONT, LIGHT, plotly_ink
 
 if TYPE_CHECKING:
@@ -26,12 +27,13 @@ WIDTH, HEIGHT = 6.6, 3.4
 
 
 def setup(chapter: str | None = None) -> None:
-    """Set the figure style and, with a chapter's slug, open its page for claims and banners.
+    """Set the figure style and, with a chapter's slug, open its page for claims and banners, and its ledgers.
 
     Seeds nothing: a chapter makes its own ``np.random.default_rng(SEED)``.
     """
     if chapter is not None:
         open_page(chapter)
+        open_ledgers()
     _style_matplotlib()
     _style_plotly()
     _style_tables()
