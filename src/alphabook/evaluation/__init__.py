@@ -4,6 +4,7 @@ from .audit import AuditReport, Leak, audit_lookahead
 from .card import HonestCard, honest_card
 from .ledger import HoldoutLedger, Trial, TrialLedger, data_digest
 from .overfitting import Overfitting, probability_of_backtest_overfitting
+from .reality_check import RealityCheck, reality_check
 from .sharpe import (
     deflated_sharpe_ratio,
     effective_trials,
@@ -18,6 +19,7 @@ __all__ = [
     "HonestCard",
     "Leak",
     "Overfitting",
+    "RealityCheck",
     "Trial",
     "TrialLedger",
     "audit_lookahead",
@@ -31,5 +33,6 @@ __all__ = [
     "probabilistic_sharpe_ratio",
     "probability_of_backtest_overfitting",
     "purged_splits",
+    "reality_check",
     "walk_forward",
 ]
