@@ -178,3 +178,8 @@ def test_errors_name_the_value_and_the_limit(options, message):
 def test_asset_errors(options, message):
     with pytest.raises(ValueError, match=message):
         Asset(symbol="X", **options)
+
+
+def test_a_trend_that_takes_a_price_to_nothing_is_named():
+    with pytest.raises(ValueError, match=r"SOLUSDT stands at 0\.4\d+ in bar \d+.*steps of 0\.05.*weaker effect"):
+        simulate_market(kind="momentum", bars=2500, seed=1, strength=0.4)

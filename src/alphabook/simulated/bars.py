@@ -17,6 +17,7 @@ from ..candles.table import as_candles
 from .assets import Asset
 
 WICKS = 1.3  # variance inside a step relative to that of the step: real bars are a little taller than Brownian ones
+LEAST_STEPS = 10  # a price of fewer of its own steps is no price any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +76,15 @@ def build_sub_bars(
         variance: variance that each step was drawn with, shape ``(bars, substeps)``.
         volume: base volume of each bar before rounding, shape ``(bars,)``.
         rng: draws extremes and the split of the volume; draws come bar by bar.
+
+    Raises:
+        ValueError: the price falls to its own grid, or beyond all numbers; the message names bar and price.
     """
     bars, substeps = steps.shape
     extremes, split = rng.spawn(2)
     growth = np.cumprod(1.0 + squash(steps).ravel())
     close = asset.price * growth
+    _check_path(close, asset, substeps)
     start = np.concatenate([[asset.price], close[:-1]]).reshape(bars, substeps)
     spread = 2.0 * WICKS * variance[..., None] * extremes.standard_exponential((bars, substeps, 2))
     top = 0.5 * (steps + np.sqrt(steps**2 + spread[..., 0]))
@@ -105,6 +110,18 @@ def build_sub_bars(
     turnover = np.clip(np.round(lots * typical), np.ceil(lots * price["low"]), np.floor(lots * price["high"]))
     turnover = np.where(np.ceil(lots * price["low"]) <= np.floor(lots * price["high"]), turnover, lots * typical)
     return SubBars(**price, volume=lots, turnover=turnover)
+
+
+def _check_path(close: NDArray, asset: Asset, substeps: int) -> None:
+    """A trend that feeds itself can take a price to nothing, or beyond all numbers, in some thousand bars."""
+    sound = (close >= LEAST_STEPS * asset.price_step) & np.isfinite(close)
+    if not sound.all():
+        where = int(np.argmin(sound))
+        raise ValueError(
+            f"{asset.symbol} stands at {close[where]:g} in bar {where // substeps}, and its prices move in steps of "
+            f"{asset.price_step:g} (at least {LEAST_STEPS} of them): plant a weaker effect, take fewer bars or "
+            "another seed"
+        )
 
 
 def candle_table(columns: list[dict[str, NDArray]], assets: list[Asset], times: pd.DatetimeIndex) -> pd.DataFrame:
