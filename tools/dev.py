@@ -10,6 +10,7 @@
     make lint      ruff, mypy, chapter linter
     make format    ruff format, notebooks normalised
     make lock      rewrite requirements/lock.txt (needs uv)
+    make peers     .peers: backtest engines to compare against; the tests that need them skip without it
     make student   _build/student: the chapters without solutions
     make clean     remove _build
 
@@ -33,6 +34,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PY = BIN / ("python.exe" if os.name == "nt" else "python")
 if os.environ.get("ALPHABOOK_SKIP_SETUP"):  # conda and the like: use the Python that runs this file, as it is
     PY, BIN, VENV = Path(sys.executable), Path(sys.executable).parent, Path(sys.prefix)
+PEERS = ROOT / ".peers"
 REQUIREMENTS = ROOT / "requirements"
 OLDEST, NEWEST = (3, 11), (3, 13)
 UNFINISHED = 2  # exit code of a set-up that could not be completed
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> int:
     if task not in TASKS:
         print(f"unknown task {task!r}; one of: {', '.join(TASKS)}, help", file=sys.stderr)
         return UNFINISHED
-    if task not in ("clean", "serve", "lock"):
+    if task not in ("clean", "serve", "lock", "peers"):
         ensure_environment()
     return TASKS[task](rest)
 
@@ -220,6 +222,21 @@ def lock(rest: list[str]) -> int:
     )  # fmt: skip
 
 
+def peers(rest: list[str]) -> int:
+    """Other people's backtest engines in ``.peers``, whose pins stay out of the book's environment."""
+    wanted = ROOT / "requirements" / "peers.txt"
+    stamp = PEERS / "installed.txt"
+    if stamp.exists() and stamp.read_bytes() == wanted.read_bytes():
+        return 0
+    made = subprocess.run([sys.executable, "-m", "venv", str(PEERS)], capture_output=True, text=True)
+    if made.returncode:
+        fail(f"{sys.executable} cannot make {PEERS}: {(made.stderr or made.stdout).strip()}")
+    python = PEERS / ("Scripts" if os.name == "nt" else "bin") / "python"
+    step("of the peers (a minute or two)", [python, "-m", "pip", "install", "-q", "-r", wanted])
+    shutil.copyfile(wanted, stamp)
+    return 0
+
+
 def student(rest: list[str]) -> int:
     return run(PY, "tools/student.py", *rest)
 
@@ -235,7 +252,8 @@ NBVAL = [
 ]  # fmt: skip
 TASKS = {
     "setup": setup, "book": book, "serve": serve, "test": test, "quick": quick, "lab": lab, "lint": lint,
-    "format": format_, "lock": lock, "student": student, "clean": clean,
+    "format": format_, "lock": lock, "peers": peers, "student": student,
+    "clean": clean,
 }  # fmt: skip
 
 
