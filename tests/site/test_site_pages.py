@@ -116,6 +116,7 @@ def test_search_finds_a_word(browser, address: str) -> None:
         seen.page.wait_for_selector("#search-results ul.search li a", timeout=20_000)
         links = seen.page.locator("#search-results ul.search li a")
         assert links.count() > 0
+        seen.page.wait_for_load_state("networkidle")  # the theme fetches every page found, for its summary
         links.first.click()
         seen.page.wait_for_load_state("load")
         settle(seen.page)
