@@ -1,4 +1,7 @@
-"""A chapter as committed: within a minute, without a network, twice alike, as its stored outputs say."""
+"""A chapter as committed: within a minute, without a network, with the outputs that are stored in it.
+
+nbval compares them a second time in the same run of the tests, so a chapter that answers differently is caught.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ pytestmark = pytest.mark.notebook
 
 
 @every_chapter
-def test_runs_in_a_minute_and_twice_alike(path: Path, tmp_path: Path, record_property) -> None:
+def test_runs_in_a_minute_and_as_stored(path: Path, tmp_path: Path, record_property) -> None:
     started, worked = time.perf_counter(), cpu_seconds()
     first = run(path, tmp_path, cwd=path.parent)
     seconds, worked = time.perf_counter() - started, cpu_seconds() - worked
@@ -24,9 +27,7 @@ def test_runs_in_a_minute_and_twice_alike(path: Path, tmp_path: Path, record_pro
         seconds = min(seconds, worked)  # other work holds the cores: count what the chapter itself needed
     record_property("seconds", round(seconds, 1))
     print(f"{path.stem}: {seconds:.1f} s")
-    second = run(path, tmp_path, cwd=path.parent)
     assert marked(first), "no compared cell"
-    assert marked(first) == marked(second)
     assert marked(first) == marked(nbformat.read(path, 4)), "make format ARGS=--run stores the compared outputs"
     assert seconds < BUDGET, f"{path.stem} takes {seconds:.0f} s as committed, the budget is {BUDGET:.0f} s"
 
