@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -113,3 +114,10 @@ def _kill_when_busy(client, pid):
 def test_errors(signals, configs, settings, message):
     with pytest.raises(BacktestError, match=message):
         sweep(CANDLES, signals, configs, **settings)
+
+
+def test_no_notebook_bar_is_loaded_unless_it_was_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # importing it now raises
+    assert len(sweep(CANDLES, SIGNALS, CONFIGS[:1])) == 1
+    with pytest.raises(ImportError):
+        sweep(CANDLES, SIGNALS, CONFIGS[:1], progress=True)

@@ -234,6 +234,9 @@ def _gather(executor: Executor, jobs: list[Any], prices: Any, rates: np.ndarray,
 
 
 def _bar(total: int, progress: bool) -> Any:
-    from tqdm.auto import tqdm
+    if progress:
+        from tqdm.auto import tqdm  # warns where a notebook has no widgets: only when a bar was asked for
+    else:
+        from tqdm import tqdm
 
     return tqdm(total=total, desc="sweep", unit="set", disable=not progress)
