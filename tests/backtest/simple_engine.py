@@ -100,8 +100,8 @@ class Account:
         p, c = self.position, self.config
         if p is None or (p.bar == t and (c.fill == "close" or c.stop_from == "next_bar")):
             return
-        stop = None if c.stop_loss is None else p.price * (1 - p.side * c.stop_loss)
-        target = None if c.take_profit is None else p.price * (1 + p.side * c.take_profit)
+        stop = None if c.stop_loss is None else p.price - p.side * p.price * c.stop_loss
+        target = None if c.take_profit is None else p.price + p.side * p.price * c.take_profit
 
         def beyond(price, level, side):  # has the price gone through the level, downwards for side = +1?
             return level is not None and (price <= level if side == 1 else price >= level)

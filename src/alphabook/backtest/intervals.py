@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import BacktestError
+from .metrics import compounded
 
 Floats = NDArray[np.float64]
 
@@ -84,8 +85,7 @@ def _total(r: Floats, _: float) -> float:
 
 
 def _annual(r: Floats, per_year: float) -> float:
-    growth = float(np.prod(1 + r))
-    return growth ** (per_year / len(r)) - 1 if growth > 0 else -1.0
+    return compounded(float(np.prod(1 + r)), per_year / len(r))
 
 
 def _volatility(r: Floats, per_year: float) -> float:

@@ -36,7 +36,17 @@ def annualized_return(returns: ArrayLike, periods_per_year: float) -> float:
     """Compound growth per year, from the number of bars: (final / initial) ** (P / n) - 1."""
     r = _checked(returns)
     growth = float(np.prod(1 + r))
-    return growth ** (periods_per_year / len(r)) - 1 if growth > 0 else -1.0
+    return compounded(growth, periods_per_year / len(r))
+
+
+def compounded(growth: float, times: float) -> float:
+    """The return after a growth factor has acted ``times`` times; infinite where it is beyond what a float holds."""
+    if growth <= 0:
+        return -1.0
+    try:
+        return growth**times - 1
+    except OverflowError:
+        return math.inf
 
 
 def volatility(returns: ArrayLike, periods_per_year: float) -> float:
@@ -131,7 +141,7 @@ def summary(
     mean, spread, downside, deepest, longest, average = sums(values, float(initial_capital), r)
     root, years = math.sqrt(periods_per_year), len(r) / periods_per_year
     growth = float(values[-1]) / initial_capital
-    yearly = growth ** (1 / years) - 1 if growth > 0 else -1.0
+    yearly = compounded(growth, 1 / years)
     moves = spread > 1e-14
     quantile, shortfall = tail(r)
     return {
