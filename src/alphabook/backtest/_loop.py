@@ -19,66 +19,74 @@ def run_loop(
     opens, highs, lows, closes, signals, fractions, funding,
     capital, units, stop_loss, take_profit, commission, slippage, allow_short, at_close, entry_bar_stops, optimistic,
     max_leverage,
-    equity, position,
+    equity,
     entry_bar, exit_bar, direction, size, entry_quote, entry_fill, exit_quote, exit_fill,
     paid_commission, paid_slippage, paid_funding, worst, best, reason,
 ):  # fmt: skip
     """Walk through the bars; fill the output containers; return (trades, ambiguous bars, refused entries).
 
+    ``fractions`` of equity, by bar of the decision, or a single one for all; ``funding`` by bar, or empty for none.
     ``stop_loss`` and ``take_profit`` are fractions, infinite when switched off; ``units`` is negative when
-    ``fractions`` decides (fraction of equity, by bar of the decision). From ``equity`` on, arguments are written to.
+    ``fractions`` decides. From ``equity`` on, arguments are written to.
     """
     last = len(closes) - 1
-    realised = capital  # equity when flat: what all closed trades have left
-    side, held = 0, 0.0  # +1 long, -1 short, 0 flat; units of the asset
-    quote = fill = deepest = highest = 0.0  # entry, quoted and paid; worst and best price since
-    stop, target = 0.0, 0.0  # levels, multiplied by side: a stop is hit from above, whatever the side
-    fee = slipped = funded = 0.0
+    varied, pays = len(fractions) > 1, len(funding) > 0
+    side, held, signed = 0, 0.0, 0.0  # +1 long, -1 short, 0 flat; units of the asset; both in one
+    realised = cash = capital  # what all closed trades have left; the same without the price of what is held
+    quote = fill = lowest = highest = 0.0  # entry, quoted and paid; extremes of the price since
+    floor, roof = (
+        0.0,
+        0.0,
+    )  # prices at which the position is left: stop and target of a long, target and stop of a short
+    fee = slipped = funded = 0.0  # costs of the open position so far
     begin = 0
+    nothing_new = 0 if allow_short else -1  # the signal that asks for what is held anyway, or for what is not allowed
     wish, wish_bar = 0, 0  # pending order: direction wanted, bar of the decision
     trades = ambiguous = refused = 0
 
     for i in range(last + 1):
         signal = signals[i]
-        news = signal != 0 and signal != side and (signal > 0 or side > 0 or allow_short)
-        bad, good = (lows[i], highs[i]) if side >= 0 else (-highs[i], -lows[i])  # times side: bad <= good
-        if wish == 0 and not news and i < last:  # most bars: nothing fills
+        if (signal == 0 or signal == nothing_new) and wish == 0 and i < last:  # most bars: nothing fills
             if side == 0:
                 equity[i] = realised
                 continue
-            if bad > stop and good < target:
-                deepest, highest = min(deepest, bad), max(highest, good)
-                funded += held * side * closes[i] * funding[i]
-                equity[i] = realised + held * side * (closes[i] - quote) - fee - slipped - funded
-                position[i] = held * side
+            low, high = lows[i], highs[i]
+            if low > floor and high < roof:
+                if low < lowest:
+                    lowest = low
+                if high > highest:
+                    highest = high
+                if pays:
+                    funded += signed * closes[i] * funding[i]
+                    cash -= signed * closes[i] * funding[i]
+                equity[i] = cash + signed * closes[i]
                 continue
 
-        for step in range(4):
+        for step in range(0 if wish != 0 else 1, 4):
             order, price, decided, why, worse = 0, 0.0, i, -1, True
             if step == 0:  # an order of the bar before fills at the open
-                if wish == 0:
-                    continue
                 order, price, decided, wish = wish, opens[i], wish_bar, 0
             elif step == 1:  # stops and targets, on the extremes of the bar
                 if side == 0:
                     continue
-                bad, good, first = (lows[i], highs[i], opens[i]) if side > 0 else (-highs[i], -lows[i], -opens[i])
+                low, high, first = lows[i], highs[i], opens[i]
                 live = begin < i or entry_bar_stops
-                stopped, reached = live and bad <= stop, live and good >= target
-                if stopped and reached:
-                    if first > stop and first < target:  # the bar does not say which came first
+                fell, rose = live and low <= floor, live and high >= roof
+                if fell and rose:
+                    if floor < first < roof:  # the bar does not say which came first
                         ambiguous += 1
-                        stopped = not optimistic
+                        fell = (side > 0) != optimistic
                     else:
-                        stopped = first <= stop
-                if stopped:
-                    price, why = side * min(stop, first), STOP_LOSS
-                elif reached:
-                    price, why, worse = side * max(target, first), TAKE_PROFIT, False
+                        fell = first <= floor
+                if fell or rose:  # at the level, or at the open where that is beyond it already
+                    price = min(floor, first) if fell else max(roof, first)
+                    worse = fell == (side > 0)  # a stop; a target rests and fills exactly
+                    why = STOP_LOSS if worse else TAKE_PROFIT
                 else:
-                    deepest, highest = min(deepest, bad), max(highest, good)
+                    lowest, highest = min(lowest, low), max(highest, high)
             elif step == 2:  # what is held through the bar pays funding; then this bar's signal is heard
-                funded += held * side * closes[i] * funding[i]
+                if pays:
+                    funded += held * side * closes[i] * funding[i]
                 if signal == 0 or signal == side or (signal < 0 and side == 0 and not allow_short):
                     continue
                 if not at_close:
@@ -95,33 +103,35 @@ def run_loop(
                 fee += held * paid * commission
                 slipped += held * side * (price - paid)
                 realised += held * side * (price - quote) - fee - slipped - funded
-                deepest, highest = min(deepest, side * price), max(highest, side * price)
+                lowest, highest = min(lowest, price), max(highest, price)
+                bad, good = (lowest, highest) if side > 0 else (highest, lowest)
                 entry_bar[trades], exit_bar[trades], direction[trades], size[trades] = begin, i, side, held
                 entry_quote[trades], entry_fill[trades] = quote, fill
                 exit_quote[trades], exit_fill[trades] = price, paid
                 paid_commission[trades], paid_slippage[trades], paid_funding[trades] = fee, slipped, funded
-                worst[trades], best[trades] = deepest / fill - side, highest / fill - side
+                worst[trades], best[trades] = side * (bad / fill - 1.0), side * (good / fill - 1.0)
                 reason[trades] = why
                 trades += 1
-                side, held = 0, 0.0
+                side, held, fee, slipped, funded = 0, 0.0, 0.0, 0.0, 0.0
             if order != 0 and side == 0 and (order > 0 or allow_short):  # open one
                 quote, fill = price, price * (1.0 + order * slippage)
-                held = units if units >= 0.0 else fractions[decided] * realised / (fill * (1.0 + commission))
+                share = fractions[decided if varied else 0]
+                held = units if units >= 0.0 else share * realised / (fill * (1.0 + commission))
                 held = min(held, max_leverage * realised / fill)
                 if not held > 0.0:  # ruined, or no volatility known yet
                     held = 0.0
                     refused += 1
                     continue
                 side, begin = order, i
-                fee, slipped, funded = held * fill * commission, held * order * (fill - quote), 0.0
-                deepest = highest = side * quote
-                stop = side * fill - fill * stop_loss
-                target = side * fill + fill * take_profit
+                fee, slipped = held * fill * commission, held * order * (fill - quote)
+                lowest = highest = quote
+                stop, target = fill - side * fill * stop_loss, fill + side * fill * take_profit
+                floor, roof = (stop, target) if side > 0 else (target, stop)
 
-        equity[i] = realised
-        if side != 0:
-            equity[i] = realised + held * side * (closes[i] - quote) - fee - slipped - funded
-            position[i] = held * side
+        signed = held * side
+        cash = realised - signed * quote - fee - slipped - funded
+        equity[i] = cash + signed * closes[i]
+        nothing_new = side if side != 0 or allow_short else -1
     return trades, ambiguous, refused
 
 
@@ -130,4 +140,4 @@ def compiled() -> Any:
     """:func:`run_loop` compiled by numba, from its disk cache when it has been compiled before."""
     import numba
 
-    return numba.njit(cache=True, error_model="numpy")(run_loop)
+    return numba.njit(cache=True, error_model="numpy", nogil=True)(run_loop)

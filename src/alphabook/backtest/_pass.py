@@ -9,40 +9,50 @@ import math
 from functools import cache
 from typing import Any
 
-SUMS = ("mean", "spread", "downside", "deepest", "longest", "average")
+SUMS = ("mean", "spread", "downside", "deepest", "longest", "average", "count")
 """What :func:`curve_sums` gives, in order: mean, standard deviation (n - 1) and downside deviation about zero of the
-returns; deepest drawdown and bars of the longest; mean equity."""
+returns; deepest drawdown and bars of the longest; mean equity; how many returns lie at or below ``bound``."""
 
 
-def curve_sums(equity, initial, returns):  # type: ignore[no-untyped-def]
-    """Fill ``returns``; give the :data:`SUMS`: of the returns, of the drawdown in bars, of the equity."""
+def curve_sums(equity, initial, bound, lowest):  # type: ignore[no-untyped-def]
+    """Give the :data:`SUMS`: of the returns, of the drawdown in bars, of the equity; fill ``lowest``.
+
+    Into ``lowest`` go the returns at or below ``bound``, in order, for the quantile of the losses.
+    """
     n = len(equity)
-    total = average = deepest = 0.0
-    before = peak = initial
-    longest = since = 0
+    total = square = down = average = deepest = 0.0
+    before = peak = trough = initial
+    longest = start = count = 0
     for i in range(n):
         value = equity[i]
         r = value / before - 1.0 if before > 0.0 else 0.0
-        returns[i] = r
+        loss = r if r < 0.0 else 0.0
         total += r
+        square += r * r
+        down += loss * loss
         average += value
+        lowest[count] = r  # overwritten by the next unless it counts: no branch to mispredict
+        count += r <= bound
         if value >= peak:
-            peak = value
-            since = 0
-        else:
-            since += 1
-            longest = max(longest, since)
-            deepest = max(deepest, 1.0 - value / peak)
+            deepest = max(deepest, 1.0 - trough / peak)
+            longest = max(longest, i - start)
+            peak = trough = value
+            start = i + 1
+        elif value < trough:
+            trough = value
         before = value
+    deepest = max(deepest, 1.0 - trough / peak)
+    longest = max(longest, n - start)
     mean = total / n
-    square = down = 0.0
-    for i in range(n):
-        r = returns[i]
-        square += (r - mean) * (r - mean)
-        low = min(r, 0.0)
-        down += low * low
-    spread = math.sqrt(square / (n - 1)) if n > 1 else math.nan
-    return mean, spread, math.sqrt(down / n), deepest, longest, average / n
+    around = square - n * mean * mean
+    if around < 1e-6 * square:  # nearly constant returns: the difference has lost its digits
+        around, before = 0.0, initial
+        for i in range(n):
+            r = equity[i] / before - 1.0 if before > 0.0 else 0.0
+            around += (r - mean) * (r - mean)
+            before = equity[i]
+    spread = math.sqrt(around / (n - 1)) if n > 1 else math.nan
+    return mean, spread, math.sqrt(down / n), deepest, longest, average / n, count
 
 
 @cache

@@ -12,20 +12,19 @@ import pandas as pd
 
 from ..candles import Interval, interval_of
 from ..errors import BacktestError, IntervalError
-from ._loop import REASONS, compiled, run_loop
+from ._checks import compiled_checks, first_odd_candle, first_odd_signal
+from ._loop import compiled, run_loop
 from .config import BacktestConfig
 from .result import BacktestResult
 from .watch import tell
 
 PRICES = ("open", "high", "low", "close")
 _WHOLE = ("entry_bar", "exit_bar", "direction", "reason")
-_REAL = (
-    "size", "entry_quote", "entry_fill", "exit_quote", "exit_fill", "commission", "slippage", "funding", "mae", "mfe"
-)  # fmt: skip
 _ORDER = (
     "entry_bar", "exit_bar", "direction", "size", "entry_quote", "entry_fill", "exit_quote", "exit_fill",
     "commission", "slippage", "funding", "mae", "mfe", "reason",
 )  # fmt: skip
+_BY_LENGTH = {item.milliseconds: item for item in Interval if item.milliseconds is not None}
 PATIENCE = 100_000  # bars that the plain loop walks in one process before numba's start-up pays
 _walked = 0
 
@@ -59,21 +58,18 @@ def backtest_signals(
             another length or index, or other than -1, 0, 1. The message names row and value.
     """
     config = config or BacktestConfig()
-    index, prices = checked_prices(candles)
-    decisions = confirmed(checked_signals(signals, candles.index), config.confirmation)
-    rates = np.zeros(len(index)) if funding is None else checked_funding(funding, candles.index)
+    fast = use_compiled(loop, len(candles))
+    index, prices = checked_prices(candles, compiled=fast)
+    decisions = confirmed(checked_signals(signals, candles.index, compiled=fast), config.confirmation)
+    rates = np.empty(0) if funding is None else checked_funding(funding, candles.index)
     per_year = config.periods_per_year or bars_per_year(candles)
-    fractions = entry_fractions(prices["close"], config, per_year)
-    fast = use_compiled(loop, len(index))
-    equity, position, trades, ambiguous, refused = _run(prices, decisions, fractions, rates, config, fast)
+    equity, trades, ambiguous, refused = _run(prices, decisions, rates, config, per_year, fast)
     result = BacktestResult.from_loop(
         config=config,
         candles=candles,
         times=index,
         equity=equity,
-        position=position,
         trades=trades,
-        reasons=REASONS,
         ambiguous=ambiguous,
         refused=refused,
         periods_per_year=per_year,
@@ -102,7 +98,7 @@ def funding_per_bar(rates: pd.Series, candles: pd.DataFrame) -> pd.Series:
     return pd.Series(total, index=candles.index, name="funding")
 
 
-def checked_prices(candles: pd.DataFrame) -> tuple[pd.Index, dict[str, np.ndarray]]:
+def checked_prices(candles: pd.DataFrame, *, compiled: bool = False) -> tuple[pd.Index, dict[str, np.ndarray]]:
     """Times and price arrays of one symbol, or an error that names row and value."""
     missing = [c for c in PRICES if c not in candles.columns]
     if missing:
@@ -122,12 +118,8 @@ def checked_prices(candles: pd.DataFrame) -> tuple[pd.Index, dict[str, np.ndarra
             f"row {row} ({times[row]}) does not come after row {row - 1} ({times[row - 1]}): sort first"
         )
     prices = {c: np.ascontiguousarray(candles[c].to_numpy(dtype=float)) for c in PRICES}
-    low, high = prices["low"], prices["high"]
-    good = (low > 0) & (high < np.inf)
-    for name in ("open", "close"):
-        good &= (prices[name] >= low) & (prices[name] <= high)
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
+    row = (compiled_checks()[0] if compiled else first_odd_candle)(*map(read_only, prices.values()))
+    if row >= 0:
         values = ", ".join(f"{c} {prices[c][row]}" for c in PRICES)
         raise BacktestError(
             f"row {row} ({times[row]}) is not a candle: {values}. "
@@ -136,7 +128,7 @@ def checked_prices(candles: pd.DataFrame) -> tuple[pd.Index, dict[str, np.ndarra
     return times, prices
 
 
-def checked_signals(signals: pd.Series, index: pd.Index) -> np.ndarray:
+def checked_signals(signals: pd.Series, index: pd.Index, *, compiled: bool = False) -> np.ndarray:
     """Signals as -1, 0, 1 on the candles' index, or an error that names row and value."""
     if not isinstance(signals, pd.Series):
         raise BacktestError(f"signals are a Series on the candles' index, got {type(signals).__name__}")
@@ -150,13 +142,14 @@ def checked_signals(signals: pd.Series, index: pd.Index) -> np.ndarray:
             f"signals are on another index than the candles: row {row} is {signals.index[row]} against {index[row]}"
         )
     values = signals.to_numpy()
-    if values.dtype == bool or not np.issubdtype(values.dtype, np.number):
+    if values.dtype == bool or values.dtype.kind not in "iuf":
         raise BacktestError(f"signals are the integers 1, -1 and 0, got values of type {values.dtype}")
-    wrong = ~((values == 0) | (values == 1) | (values == -1))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+    fast = compiled and values.dtype == np.int64
+    values = np.ascontiguousarray(values)
+    row = (compiled_checks()[1] if fast else first_odd_signal)(read_only(values))
+    if row >= 0:
         raise BacktestError(f"signal {row} is {values[row]}: 1 buys, -1 sells, 0 has no opinion")
-    return values.astype(np.int64)
+    return values.astype(np.int64, copy=False)
 
 
 def checked_funding(funding: pd.Series, index: pd.Index) -> np.ndarray:
@@ -191,13 +184,29 @@ def entry_fractions(closes: np.ndarray, config: BacktestConfig, per_year: float)
     return np.where(np.isfinite(wanted), np.minimum(wanted, config.max_leverage), 0.0)
 
 
+def loop_fractions(closes: np.ndarray, config: BacktestConfig, per_year: float) -> np.ndarray:
+    """:func:`entry_fractions` as the loop takes them: a single one where all are the same."""
+    if config.sizing != "volatility":
+        return np.array([config.position_size], dtype=float)
+    return entry_fractions(closes, config, per_year)
+
+
 def bars_per_year(candles: pd.DataFrame) -> float:
     """Bars in a year of a market that never closes, from the interval of the candles; 8,760 for a single bar."""
     if "interval" in candles.attrs:
         return interval_of(candles).bars_per_year
-    times = _times(candles)[:1_000]  # the usual step shows early
+    return yearly_bars(_times(candles))
+
+
+def yearly_bars(times: pd.Index) -> float:
+    """:func:`bars_per_year` from the usual step between times."""
+    times = times[:1_000]  # the usual step shows early
     if not isinstance(times, pd.DatetimeIndex) or len(times) < 2:
         return Interval.H1.bars_per_year
+    lengths, counts = np.unique(np.diff(times.as_unit("ms").asi8), return_counts=True)
+    usual = int(lengths[counts.argmax()])
+    if usual in _BY_LENGTH:
+        return _BY_LENGTH[usual].bars_per_year
     try:
         return Interval.infer(pd.Series(times)).bars_per_year
     except IntervalError:
@@ -211,6 +220,13 @@ def use_compiled(loop: str, work: int) -> bool:
         raise BacktestError(f"loop is 'auto', 'plain' or 'compiled', got {loop!r}")
     _walked += work
     return loop == "compiled" or (loop == "auto" and _walked > PATIENCE)
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """The same numbers, not to be written to: one kind of array for the compiler, whatever pandas hands out."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 def loop_settings(config: BacktestConfig) -> list[Any]:
@@ -229,28 +245,24 @@ def loop_settings(config: BacktestConfig) -> list[Any]:
 def _run(
     prices: dict[str, np.ndarray],
     signals: np.ndarray,
-    fractions: np.ndarray,
     rates: np.ndarray,
     config: BacktestConfig,
+    per_year: float,
     fast: bool,
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], int, int]:
+) -> tuple[np.ndarray, dict[str, np.ndarray], int, int]:
     n, most = len(signals), int(np.count_nonzero(signals))
     settings = loop_settings(config)
-    series: list[Any] = [*(prices[c] for c in PRICES), signals, fractions, rates]
+    fractions = loop_fractions(prices["close"], config, per_year)
+    series = [read_only(s) for s in (*prices.values(), signals, fractions, rates)]
+    equity = np.empty(n)
+    record = {name: np.empty(most, np.int64 if name in _WHOLE else float) for name in _ORDER}
+    written: list[Any] = [equity, *record.values()]
     if fast:
-        equity, position = np.empty(n), np.zeros(n)
-        record: dict[str, Any] = {c: np.empty(most, np.int64 if c in _WHOLE else float) for c in _ORDER}
-        count, ambiguous, refused = compiled()(*series, *settings, equity, position, *record.values())
-        trades = {name: values[:count] for name, values in record.items()}
-        return equity, position, trades, ambiguous, refused
-    rows: list[Any] = [[0.0] * n, [0.0] * n]
-    record = {c: [0] * most if c in _WHOLE else [0.0] * most for c in _ORDER}
-    inputs: list[Any] = [s.tolist() for s in series]
-    count, ambiguous, refused = run_loop(*inputs, *settings, *rows, *record.values())
-    trades = {
-        name: np.array(values[:count], dtype=np.int64 if name in _WHOLE else float) for name, values in record.items()
-    }
-    return np.array(rows[0]), np.array(rows[1]), trades, ambiguous, refused
+        found = compiled()(*series, *settings, *written)
+    else:  # Python reads lists fastest; what it writes goes straight into the arrays
+        found = run_loop(*(s.tolist() for s in series), *settings, *(memoryview(w) for w in written))
+    count, ambiguous, refused = found
+    return equity, {name: values[:count] for name, values in record.items()}, ambiguous, refused
 
 
 def _times(candles: pd.DataFrame) -> pd.Index:

@@ -106,7 +106,7 @@ def expected_shortfall(returns: ArrayLike, level: float = 0.95) -> float:
 def profit_factor(pnl: ArrayLike) -> float:
     """Sum of the net gains over the sum of the net losses; infinite without a loss, NaN without trades."""
     p = np.asarray(pnl, dtype=float)
-    gains, losses = float(p[p > 0].sum()), float(-p[p < 0].sum())
+    gains, losses = float(np.maximum(p, 0).sum()), float(-np.minimum(p, 0).sum())
     if losses > 0:
         return gains / losses
     return math.inf if gains > 0 else math.nan
@@ -136,14 +136,12 @@ def summary(
     """
     values = np.asarray(equity, dtype=float)
     pnl = np.asarray(net_pnl, dtype=float)
-    r = np.empty(len(values))
-    sums = compiled_sums() if compiled else _numpy_sums
-    mean, spread, downside, deepest, longest, average = sums(values, float(initial_capital), r)
-    root, years = math.sqrt(periods_per_year), len(r) / periods_per_year
+    mean, spread, downside, deepest, longest, average, lowest = _sums(values, float(initial_capital), compiled)
+    root, years = math.sqrt(periods_per_year), len(values) / periods_per_year
     growth = float(values[-1]) / initial_capital
     yearly = compounded(growth, 1 / years)
     moves = spread > 1e-14
-    quantile, shortfall = tail(r)
+    quantile, shortfall = tail(lowest, len(values))
     return {
         "total_return": growth - 1,
         "annualized_return": yearly,
@@ -166,26 +164,58 @@ def summary(
     }
 
 
-def tail(returns: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Value at risk and expected shortfall, with one partial sort."""
-    position = (1 - level) * (len(returns) - 1)
+def tail(lowest: Floats, bars: int, level: float = 0.95) -> tuple[float, float]:
+    """Value at risk and expected shortfall of ``bars`` returns, from the ``lowest`` of them, by a partial sort."""
+    position = (1 - level) * (bars - 1)
     below = math.floor(position)
-    above = min(below + 1, len(returns) - 1)
-    ordered = np.partition(returns, (below, above))
+    above = min(below + 1, bars - 1)
+    ordered = np.partition(lowest, (below, above))
     low, high = float(ordered[below]), float(ordered[above])
     quantile = low + (high - low) * (position - below)
     head = ordered[:above]
     return quantile, float(head[head <= quantile].mean()) if below > 0 or low <= quantile else low
 
 
-def _numpy_sums(values: Floats, initial: float, returns: Floats) -> tuple[float, float, float, float, int, float]:
-    """:func:`alphabook.backtest._pass.curve_sums` in whole arrays."""
-    returns[:] = equity_returns(values, initial)
-    spread = float(returns.std(ddof=1)) if len(returns) > 1 else math.nan
-    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    deepest = float(drawdown(values, initial).max(initial=0.0))
-    longest = longest_drawdown(values, initial)
-    return float(returns.mean()), spread, downside, deepest, longest, float(values.mean())
+def _sums(values: Floats, initial: float, compiled: bool) -> tuple[float, float, float, float, int, float, Floats]:
+    """The sums of :func:`alphabook.backtest._pass.curve_sums`, and enough of the lowest returns for :func:`tail`."""
+    bounds, needed = (_sampled_bound(values), math.inf), 0.05 * len(values) + 1
+    if not compiled:
+        *sums, returns = _numpy_sums(values, initial)
+        lowest = returns[returns <= bounds[0]]
+        return *sums, lowest if len(lowest) > needed else returns  # type: ignore[return-value]
+    space = np.empty(len(values))
+    for bound in bounds:
+        *sums, count = compiled_sums()(values, initial, bound, space)
+        if count > needed:
+            break
+    return *sums, space[:count]  # type: ignore[return-value]
+
+
+def _sampled_bound(values: Floats) -> float:
+    """A number that a little more than the lowest twentieth of the returns do not exceed, from a thousand of them."""
+    step = len(values) // 1_024
+    if step < 2:
+        return math.inf
+    after = values[1::step]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sample = after / values[::step][: len(after)] - 1
+    rank = int(len(sample) * 0.08)  # four standard errors beyond a twentieth
+    return float(np.partition(sample, rank)[rank])
+
+
+def _numpy_sums(values: Floats, initial: float) -> tuple[float, float, float, float, int, float, Floats]:
+    """:func:`alphabook.backtest._pass.curve_sums` in whole arrays, and all returns."""
+    returns = equity_returns(values, initial)
+    mean = float(returns.mean())
+    around = returns - mean
+    spread = math.sqrt(float(around @ around) / (len(values) - 1)) if len(values) > 1 else math.nan
+    losses = np.minimum(returns, 0.0)
+    peaks = np.maximum(np.maximum.accumulate(values), initial)
+    deepest = 1 - float((values / peaks).min())
+    at_peak = np.concatenate(([-1], np.flatnonzero(values == peaks), [len(values)]))
+    longest = int(np.diff(at_peak).max()) - 1
+    downside = math.sqrt(float(losses @ losses) / len(values))
+    return mean, spread, downside, deepest, longest, float(values.mean()), returns
 
 
 def _checked(returns: ArrayLike) -> Floats:

@@ -6,15 +6,15 @@ Taught in :doc:`/notebooks/backtests/portfolio`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from functools import cache, cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..candles import Interval
-from ..errors import BacktestError, IntervalError
+from ..errors import BacktestError
 from .config import PortfolioConfig
+from .engine import read_only, yearly_bars
 from .metrics import per_bar, summary
 from .projection import project_capped_simplex
 from .result import BacktestResult
@@ -30,14 +30,30 @@ class PortfolioResult(BacktestResult):
     """What a backtest of many assets produced.
 
     Attributes:
-        position: units held at each close, a column per asset.
         trades: a row per order: ``time, asset, units, price, value, cost``.
-        weights: share of equity in each asset at each close; what is left over is cash.
-        targets: the weights that were traded to, caps applied, at the bars of the decisions.
+        decisions: the bars of the decisions, and the weights (decisions, assets) that were traded to, caps applied.
     """
 
-    weights: pd.DataFrame
-    targets: pd.DataFrame
+    decisions: tuple[np.ndarray, np.ndarray]
+
+    @cached_property
+    def position(self) -> pd.DataFrame:
+        """Units held at each close, a column per asset."""
+        return pd.DataFrame(self._spread(), index=self.candles.index, columns=self.candles.columns, copy=False)
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        """Share of equity in each asset at each close; what is left over is cash."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (self.position * self.candles).div(self.equity, axis=0)
+
+    @cached_property
+    def targets(self) -> pd.DataFrame:
+        """The weights that were traded to, caps applied, at the bars of the decisions; NaN elsewhere."""
+        rows, chosen = self.decisions
+        values = np.full(self.candles.shape, np.nan)
+        values[rows] = chosen
+        return pd.DataFrame(values, index=self.candles.index, columns=self.candles.columns, copy=False)
 
 
 def backtest_portfolio(
@@ -69,28 +85,28 @@ def backtest_portfolio(
     """
     config = config or PortfolioConfig()
     closes = _checked_prices(prices, "prices")
-    fills = closes if opens is None else _same_shape(opens, prices, "opens", _checked_prices(opens, "opens"))
-    targets = _checked_weights(_same_shape(target_weights, prices, "target_weights"), prices, config)
-    rates = np.zeros_like(closes)
-    if funding is not None:
-        rates = _same_shape(funding, prices, "funding")
-        if not np.isfinite(rates).all():
-            row, column = np.argwhere(~np.isfinite(rates))[0]
-            raise BacktestError(f"funding of {prices.columns[column]} in row {row} is {rates[row, column]}; none is 0")
-    per_year = config.periods_per_year or _bars_per_year(prices.index)
-    decided = np.zeros(len(closes), dtype=np.bool_)
-    decided[:: config.rebalance_every] = True
-    decided &= ~np.isnan(targets).any(axis=1)
+    fills = closes if opens is None else _checked_prices(_same_shape(opens, prices, "opens"), "opens")
+    weights = _same_shape(target_weights, prices, "target_weights").to_numpy(dtype=float)
+    _check_weights(weights, prices, config)
+    rates = np.empty((0, 0)) if funding is None else _checked_rates(_same_shape(funding, prices, "funding"))
+    per_year = config.periods_per_year or yearly_bars(prices.index)
+    rows = np.arange(0, len(prices), config.rebalance_every)
+    targets = weights[rows]
+    kept = np.isnan(targets).any(axis=1)
+    rows, targets = rows[~kept], _capped(targets[~kept], config.max_weight)
     at_close = config.fill == "close"
     fills = closes if at_close else fills
-    equity, units, traded = np.empty(len(closes)), np.zeros_like(closes), np.zeros_like(closes)
-    funded, lent = _loop(loop, closes.size)(
-        closes, fills, np.nan_to_num(targets), decided, rates, float(config.initial_capital),
+    fast = _compile(loop, closes.size)
+    equity, units, traded = np.empty(len(prices)), *np.zeros((2, *targets.shape))
+    walk: Any = compiled() if fast else run_weights
+    funded, lent = walk(
+        *map(read_only, (closes, fills, targets, rows, rates)), float(config.initial_capital),
         config.commission + config.slippage, per_bar(config.borrow, per_year), at_close, equity, units, traded,
     )  # fmt: skip
-    arrays = {"equity": equity, "units": units, "traded": traded, "closes": closes, "fills": fills}
-    result = _dress(prices, targets, decided, config, per_year, arrays, {"funding": funded, "borrow": lent})
-    tell(prices, (config,), (targets,), (result.metrics["sharpe_ratio"],), (per_year,))
+    filled = rows if at_close else rows[rows < len(prices) - 1] + 1
+    orders = Orders(rows, targets, filled, fills, units[: len(filled)], traded[: len(filled)])
+    result = _dress(prices, config, per_year, equity, orders, {"funding": funded, "borrow": lent}, fast)
+    tell(prices, (config,), (weights,), (result.metrics["sharpe_ratio"],), (per_year,))
     return result
 
 
@@ -111,34 +127,40 @@ def buy_and_hold(prices: pd.DataFrame, asset: object | None = None) -> pd.DataFr
 def run_weights(
     closes, fills, targets, decided, rates, capital, cost, borrow, at_close, equity, units, traded
 ):  # fmt: skip
-    """Walk through the rows; fill ``equity``, ``units``, ``traded`` (value bought); return (funding, borrow) paid."""
-    n, assets = closes.shape
+    """Walk through the rows; fill ``equity``, ``units`` held and ``traded`` value; return (funding, borrow) paid.
+
+    ``closes``, ``fills`` and ``rates`` are (assets, rows), as pandas keeps them, ``rates`` may be empty; ``targets``,
+    ``units`` and ``traded`` are (rebalances, assets); ``decided`` holds the rows of the decisions.
+    """
+    assets, n = closes.shape
+    pays = len(rates) > 0
     cash = capital
     funded = lent = 0.0
     held = np.zeros(assets)
+    k = 0  # the next rebalance
     for i in range(n):
         for step in range(2):  # orders of the row before trade first; then the row is held; then orders of its close
-            if step == 1:
+            if step == 1 and (pays or borrow > 0.0):
                 for a in range(assets):
-                    value = held[a] * closes[i, a]
-                    funded += value * rates[i, a]
+                    value = held[a] * closes[a, i]
+                    due = value * rates[a, i] if pays else 0.0
+                    funded += due
                     lent -= min(value, 0.0) * borrow
-                    cash -= value * rates[i, a] - min(value, 0.0) * borrow
-            source = i - 1 + step
-            if (step == 1) != at_close or source < 0 or not decided[source]:
+                    cash -= due - min(value, 0.0) * borrow
+            if (step == 1) != at_close or k == len(decided) or decided[k] != i - 1 + step:
                 continue
             worth = cash
             for a in range(assets):
-                worth += held[a] * fills[i, a]
+                worth += held[a] * fills[a, i]
             for a in range(assets):
-                wanted = targets[source, a] * max(worth, 0.0) / fills[i, a]  # a ruined account only closes
-                value = (wanted - held[a]) * fills[i, a]
+                wanted = targets[k, a] * max(worth, 0.0) / fills[a, i]  # a ruined account only closes
+                value = (wanted - held[a]) * fills[a, i]
                 cash -= value + cost * abs(value)
-                held[a], traded[i, a] = wanted, value
+                held[a], units[k, a], traded[k, a] = wanted, wanted, value
+            k += 1
         worth = cash
         for a in range(assets):
-            worth += held[a] * closes[i, a]
-            units[i, a] = held[a]
+            worth += held[a] * closes[a, i]
         equity[i] = worth
     return funded, lent
 
@@ -151,29 +173,38 @@ def compiled() -> Any:
     return numba.njit(cache=True, error_model="numpy")(run_weights)
 
 
-def _loop(loop: str, size: int) -> Any:
+def _compile(loop: str, size: int) -> bool:
     global _walked
     if loop not in ("auto", "plain", "compiled"):
         raise BacktestError(f"loop is 'auto', 'plain' or 'compiled', got {loop!r}")
     _walked += size
-    return compiled() if loop == "compiled" or (loop == "auto" and _walked > PATIENCE) else run_weights
+    return loop == "compiled" or (loop == "auto" and _walked > PATIENCE)
+
+
+class Orders(NamedTuple):
+    """What was decided, and what the loop made of it: a row per rebalance, a column per asset."""
+
+    rows: np.ndarray  # of the decisions
+    targets: np.ndarray
+    filled: np.ndarray  # rows of the fills; a decision in the last row has none
+    fills: np.ndarray  # prices (assets, rows)
+    units: np.ndarray  # held from the fill on
+    traded: np.ndarray  # value bought
 
 
 def _dress(
     prices: pd.DataFrame,
-    targets: np.ndarray,
-    decided: np.ndarray,
     config: PortfolioConfig,
     per_year: float,
-    arrays: dict[str, np.ndarray],
+    equity: np.ndarray,
+    orders: Orders,
     carried: dict[str, float],
+    fast: bool,
 ) -> PortfolioResult:
     """Frames over what the loop wrote."""
-    equity, units, traded, closes, fills = (arrays[k] for k in ("equity", "units", "traded", "closes", "fills"))
-    rows, columns = np.nonzero(traded)
-    value = traded[rows, columns]
-    volume = float(np.abs(value).sum())
-    price = fills[rows, columns]
+    number, columns = np.nonzero(orders.traded)
+    rows, value = orders.filled[number], orders.traded[number, columns]
+    size, price = np.abs(value), orders.fills[columns, rows]
     trades = pd.DataFrame(
         {
             "time": prices.index.take(rows),
@@ -181,13 +212,14 @@ def _dress(
             "units": value / price,
             "price": price,
             "value": value,
-            "cost": np.abs(value) * (config.commission + config.slippage),
+            "cost": size * (config.commission + config.slippage),
         },
         copy=False,
     )
-    held = units * closes
+    volume = float(size.sum())
     costs = {"commission": volume * config.commission, "slippage": volume * config.slippage, **carried}
     net = float(equity[-1]) - config.initial_capital
+    bars = np.diff(orders.filled, append=len(equity))
     metrics = summary(
         equity,
         config.initial_capital,
@@ -195,26 +227,22 @@ def _dress(
         traded_value=volume,
         gross_pnl=net + volume * (config.commission + config.slippage),
         net_pnl=np.empty(0),
-        exposed=float((np.abs(held).sum(axis=1) > 0).mean()),
+        exposed=float(bars[orders.units.any(axis=1)].sum()) / len(equity),
+        compiled=fast,
     )
     metrics["num_trades"] = float(len(trades))
-    chosen = np.where(decided[:, None], targets, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = held / equity[:, None]
-    frame: dict[str, Any] = {"index": prices.index, "columns": prices.columns, "copy": False}
     return PortfolioResult(
         config=config,
         equity=pd.Series(equity, index=prices.index, name="equity", copy=False),
-        position=pd.DataFrame(units, **frame),
         trades=trades,
         metrics=metrics,
         costs=costs,
         ambiguous=0,
         refused=0,
         periods_per_year=per_year,
-        candles=prices,
-        weights=pd.DataFrame(shares, **frame),
-        targets=pd.DataFrame(chosen, **frame),
+        candles=prices.copy(deep=False),
+        changes=(orders.filled, orders.units),
+        decisions=(orders.rows, orders.targets),
     )
 
 
@@ -231,68 +259,77 @@ def _checked_prices(prices: pd.DataFrame, name: str) -> np.ndarray:
     if not index.is_monotonic_increasing or index.has_duplicates:
         row = int(np.flatnonzero(index[1:] <= index[:-1])[0]) + 1
         raise BacktestError(f"{name}: row {row} ({index[row]}) does not come after row {row - 1}: sort by time first")
-    values = np.ascontiguousarray(prices.to_numpy(dtype=float))
-    bad = ~(np.isfinite(values) & (values > 0))
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
+    values = np.ascontiguousarray(prices.to_numpy(dtype=float).T)
+    if not (values.min() > 0 and values.max() < np.inf):  # NaN is neither
+        row, column = np.argwhere(~((values > 0) & (values < np.inf)).T)[0]
         raise BacktestError(
-            f"{name}: {prices.columns[column]} is {values[row, column]} in row {row} ({index[row]}); a price is finite "
+            f"{name}: {prices.columns[column]} is {values[column, row]} in row {row} ({index[row]}); a price is finite "
             "and above 0. Cut the table where an asset is not listed yet, or leave the asset out"
         )
     return values
 
 
-def _same_shape(table: pd.DataFrame, prices: pd.DataFrame, name: str, values: np.ndarray | None = None) -> np.ndarray:
+def _checked_rates(funding: pd.DataFrame) -> np.ndarray:
+    rates = np.ascontiguousarray(funding.to_numpy(dtype=float).T)
+    if not np.isfinite(rates).all():
+        row, column = np.argwhere(~np.isfinite(rates).T)[0]
+        raise BacktestError(f"funding of {funding.columns[column]} in row {row} is {rates[column, row]}; none is 0")
+    return rates
+
+
+def _same_shape(table: pd.DataFrame, prices: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(table) != len(prices) or not table.index.equals(prices.index):
         raise BacktestError(f"{name} have {len(table)} rows on another index than the {len(prices)} rows of prices")
-    if list(table.columns) != list(prices.columns):
+    if not table.columns.equals(prices.columns):
         odd = sorted(set(map(str, table.columns)) ^ set(map(str, prices.columns)))
         raise BacktestError(f"{name} and prices have different columns, or another order of them: {odd or 'order'}")
-    return np.ascontiguousarray(table.to_numpy(dtype=float)) if values is None else values
+    return table
 
 
-def _checked_weights(weights: np.ndarray, prices: pd.DataFrame, config: PortfolioConfig) -> np.ndarray:
-    """Weights within the limits, capped by projection; rows with NaN stay NaN in every column."""
-    out = weights.copy()
-    holes = np.isnan(out)
-    out[holes.any(axis=1)] = np.nan
+def _check_weights(weights: np.ndarray, prices: pd.DataFrame, config: PortfolioConfig) -> None:
+    """Every row is within the limits, or holds NaN in every column; caps are met later."""
+    least, total = weights.min(axis=1), weights.sum(axis=1)
+    special = np.flatnonzero(~((least >= 0) & (total <= min(config.max_gross, config.max_net) + 1e-9)))
+    if len(special):  # short, beyond a limit, or NaN
+        _check_rows(weights[special], special, prices, config)
+
+
+def _check_rows(weights: np.ndarray, rows: np.ndarray, prices: pd.DataFrame, config: PortfolioConfig) -> None:
+    """:func:`_check_weights` of some ``rows`` of the table, in every detail."""
+    holes = np.isnan(weights)
     partly = holes.any(axis=1) & ~holes.all(axis=1)
-    if partly.any() or np.isinf(out).any():
-        row, column = np.argwhere((holes & partly[:, None]) | np.isinf(weights))[0]
+    odd = (holes & partly[:, None]) | np.isinf(weights)
+    if odd.any():
+        row, column = np.argwhere(odd)[0]
         raise BacktestError(
-            f"weight of {prices.columns[column]} in row {row} is {weights[row, column]}: 0 is no position, and a row "
-            "of NaN in every column keeps what is held"
+            f"weight of {prices.columns[column]} in row {rows[row]} is {weights[row, column]}: 0 is no position, and "
+            "a row of NaN in every column keeps what is held"
         )
-    if not config.allow_short and (out < -_SLACK).any():
-        row, column = np.argwhere(out < -_SLACK)[0]
+    if not config.allow_short and (weights < -_SLACK).any():
+        row, column = np.argwhere(weights < -_SLACK)[0]
         raise BacktestError(
-            f"weight of {prices.columns[column]} in row {row} is {out[row, column]:.6g}: negative weights are short "
-            "positions and need allow_short=True"
+            f"weight of {prices.columns[column]} in row {rows[row]} is {weights[row, column]:.6g}: negative weights "
+            "are short positions and need allow_short=True"
         )
     for total, limit, name in (
-        (np.abs(out).sum(axis=1), config.max_gross, "max_gross"),
-        (np.abs(out.sum(axis=1)), config.max_net, "max_net"),
+        (np.abs(weights).sum(axis=1), config.max_gross, "max_gross"),
+        (np.abs(weights.sum(axis=1)), config.max_net, "max_net"),
     ):
         over = total > limit + 1e-9
         if over.any():
-            row = int(np.flatnonzero(over)[0])
+            row = int(over.argmax())
             what = "absolute weights" if name == "max_gross" else "weights"
             raise BacktestError(
-                f"{what} of row {row} ({prices.index[row]}) add up to {total[row]:.6g}, beyond {name}={limit:g}: scale "
-                "them down, or allow more"
+                f"{what} of row {rows[row]} ({prices.index[rows[row]]}) add up to {total[row]:.6g}, beyond "
+                f"{name}={limit:g}: scale them down, or allow more"
             )
-    for row in np.flatnonzero((np.abs(out) > config.max_weight).any(axis=1)):
-        if (out[row] < 0).any():  # with shorts there is no budget to keep: the nearest point in the box
-            out[row] = np.clip(out[row], -config.max_weight, config.max_weight)
+
+
+def _capped(targets: np.ndarray, cap: float) -> np.ndarray:
+    """Weights (rows, assets) no larger than the cap, by projection."""
+    for row in np.flatnonzero((np.abs(targets) > cap).any(axis=1)):
+        if (targets[row] < 0).any():  # with shorts there is no budget to keep: the nearest point in the box
+            targets[row] = np.clip(targets[row], -cap, cap)
         else:
-            out[row] = project_capped_simplex(out[row], config.max_weight)
-    return out
-
-
-def _bars_per_year(index: pd.Index) -> float:
-    if isinstance(index, pd.DatetimeIndex) and len(index) > 1:
-        try:
-            return Interval.infer(pd.Series(index)).bars_per_year
-        except IntervalError:
-            return float(pd.Timedelta(days=365) / (index[1:] - index[:-1]).min())
-    return Interval.H1.bars_per_year
+            targets[row] = project_capped_simplex(targets[row], cap)
+    return targets

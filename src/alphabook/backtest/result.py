@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ._loop import REASONS
 from .config import BacktestConfig, PortfolioConfig
 from .metrics import equity_returns, summary
+
+_REASON = pd.CategoricalDtype(list(REASONS))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -25,7 +28,7 @@ class BacktestResult:
     Attributes:
         config: the rules it ran under.
         equity: one point per bar, after its fills and costs; the last includes the closing trade.
-        position: units held at each close, negative when short.
+        changes: bars at which the holdings change, and the units held from then on, negative when short.
         trades: a row per closed trade: ``entry_time, exit_time, entry_price, exit_price, units, direction, gross_pnl,
             net_pnl, commission, slippage, funding, return, bars, exit_reason, mae, mfe``. Times name the bars of the
             fills; prices are what was paid, slippage included; ``gross_pnl`` is on quoted prices; ``return`` is the net
@@ -38,7 +41,6 @@ class BacktestResult:
 
     config: BacktestConfig | PortfolioConfig
     equity: pd.Series
-    position: pd.Series | pd.DataFrame
     trades: pd.DataFrame
     metrics: dict[str, float]
     costs: dict[str, float]
@@ -46,6 +48,7 @@ class BacktestResult:
     refused: int
     periods_per_year: float
     candles: pd.DataFrame = field(repr=False)
+    changes: tuple[np.ndarray, np.ndarray] = field(repr=False)
 
     @classmethod
     def from_loop(
@@ -55,9 +58,7 @@ class BacktestResult:
         candles: pd.DataFrame,
         times: pd.Index,
         equity: np.ndarray,
-        position: np.ndarray,
         trades: dict[str, np.ndarray],
-        reasons: tuple[str, ...],
         ambiguous: int,
         refused: int,
         periods_per_year: float,
@@ -67,13 +68,14 @@ class BacktestResult:
         size, side = trades["size"], trades["direction"]
         gross = size * side * (trades["exit_quote"] - trades["entry_quote"])
         net = gross - trades["commission"] - trades["slippage"] - trades["funding"]
-        paid_in = size * trades["entry_fill"]
+        paid_in, bars = size * trades["entry_fill"], trades["exit_bar"] - trades["entry_bar"]
         traded = float(paid_in.sum() + (size * trades["exit_fill"]).sum())
-        begin, end = trades["entry_bar"], trades["exit_bar"]
+        at = np.column_stack((trades["entry_bar"], trades["exit_bar"])).ravel()
+        stamps, held = times.take(at), np.column_stack((size * side, np.zeros(len(size)))).ravel()
         frame = pd.DataFrame(
             {
-                "entry_time": times.take(begin),
-                "exit_time": times.take(end),
+                "entry_time": stamps[::2],
+                "exit_time": stamps[1::2],
                 "entry_price": trades["entry_fill"],
                 "exit_price": trades["exit_fill"],
                 "units": size,
@@ -84,8 +86,8 @@ class BacktestResult:
                 "slippage": trades["slippage"],
                 "funding": trades["funding"],
                 "return": net / paid_in,
-                "bars": end - begin,
-                "exit_reason": pd.Categorical.from_codes(trades["reason"], categories=pd.Index(reasons)),
+                "bars": bars,
+                "exit_reason": pd.Categorical.from_codes(trades["reason"], dtype=_REASON, validate=False),
                 "mae": trades["mae"],
                 "mfe": trades["mfe"],
             },
@@ -98,13 +100,12 @@ class BacktestResult:
             traded_value=traded,
             gross_pnl=float(gross.sum()),
             net_pnl=net,
-            exposed=float(np.count_nonzero(position)) / len(position),
+            exposed=float(bars.sum()) / len(equity),
             compiled=compiled,
         )
         return cls(
             config=config,
             equity=pd.Series(equity, index=candles.index, name="equity", copy=False),
-            position=pd.Series(position, index=candles.index, name="position", copy=False),
             trades=frame,
             metrics=metrics,
             costs={name: float(trades[name].sum()) for name in ("commission", "slippage", "funding")},
@@ -112,7 +113,19 @@ class BacktestResult:
             refused=int(refused),
             periods_per_year=float(periods_per_year),
             candles=candles,
+            changes=(at, held),
         )
+
+    @cached_property
+    def position(self) -> pd.Series | pd.DataFrame:
+        """Units held at each close, negative when short."""
+        return pd.Series(self._spread(), index=self.equity.index, name="position", copy=False)
+
+    def _spread(self) -> np.ndarray:
+        """The holdings at every bar, from the bars at which they change."""
+        bars, units = self.changes
+        lengths = np.diff(bars, prepend=0, append=len(self.equity))
+        return np.repeat(np.concatenate((np.zeros((1, *units.shape[1:])), units)), lengths, axis=0)
 
     @cached_property
     def returns(self) -> pd.Series:

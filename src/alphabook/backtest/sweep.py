@@ -21,7 +21,7 @@ from ..errors import BacktestError
 from . import _loop
 from ._pass import curve_sums
 from .config import BacktestConfig
-from .engine import bars_per_year, checked_funding, checked_prices, checked_signals, confirmed, entry_fractions
+from .engine import bars_per_year, checked_funding, checked_prices, checked_signals, confirmed, loop_fractions
 from .engine import loop_settings as settings_of
 from .watch import tell
 
@@ -92,7 +92,7 @@ def sweep(
         raise BacktestError(f"chunk is the number of sets per task, at least 1, got {chunk}")
     _, prices = checked_prices(candles)
     decisions = [checked_signals(s, candles.index) for s in series]
-    rates = np.zeros(len(candles)) if funding is None else checked_funding(funding, candles.index)
+    rates = np.empty(0) if funding is None else checked_funding(funding, candles.index)
     yearly = bars_per_year(candles)
     if executor is None and len(configs) > chunk:
         chunk = min(chunk, -(-len(configs) // (2 * (os.cpu_count() or 1))))
@@ -118,19 +118,15 @@ def run_chunk(
     yearly: float,
 ) -> np.ndarray:
     """The metrics (sets, columns) of some parameter sets: a function of its arguments alone, for any process."""
-    n = len(rates)
+    n = len(prices["close"])
     kernel = _kernel()
-    space = np.empty((3, n))
+    space = np.empty((2, n))
     out = np.empty((len(configs), len(COLUMNS)))
     series = [prices[name] for name in ("open", "high", "low", "close")]
-    steady: dict[float, np.ndarray] = {}
     for row, config in enumerate(configs):
         signals = confirmed(decisions[row if len(decisions) > 1 else 0], config.confirmation)
         per_year = config.periods_per_year or yearly
-        if config.sizing == "volatility":
-            fractions = entry_fractions(prices["close"], config, per_year)
-        else:
-            fractions = steady.setdefault(config.position_size, np.full(n, config.position_size))
+        fractions = loop_fractions(prices["close"], config, per_year)
         most = int(np.count_nonzero(signals))
         whole, real = np.empty((4, most), dtype=np.int64), np.empty((10, most))
         kernel(*series, signals, fractions, rates, *settings_of(config), space, whole, real, per_year, out[row])
@@ -151,24 +147,24 @@ def _kernel() -> Any:
         space, whole, real, per_year, out,
     ):  # fmt: skip
         """One backtest and its metrics; no frame, no Python."""
-        equity, position, returns = space[0], space[1], space[2]
-        position[:] = 0.0
+        equity, lowest = space[0], space[1]
         trades, ambiguous, refused = run_loop(
             opens, highs, lows, closes, signals, fractions, rates,
             capital, units, stop, target, commission, slippage, short, at_close, entry_stops, optimistic, leverage,
-            equity, position,
+            equity,
             whole[0], whole[1], whole[2], real[0], real[1], real[2], real[3], real[4],
             real[5], real[6], real[7], real[8], real[9], whole[3],
         )  # fmt: skip
-        mean, spread, downside, deepest, longest, average = sums(equity, capital, returns)
+        mean, spread, downside, deepest, longest, average, _ = sums(equity, capital, -np.inf, lowest)
         n = len(equity)
         gains = losses = volume = gross = fees = slips = funds = 0.0
-        hits = 0
+        hits = held = 0
         for k in range(trades):
             size = real[0, k]
             profit = size * whole[2, k] * (real[3, k] - real[1, k])
             net = profit - real[5, k] - real[6, k] - real[7, k]
             gross += profit
+            held += whole[1, k] - whole[0, k]
             volume += size * (real[2, k] + real[4, k])
             fees, slips, funds = fees + real[5, k], slips + real[6, k], funds + real[7, k]
             if net > 0.0:
@@ -176,9 +172,6 @@ def _kernel() -> Any:
                 hits += 1
             elif net < 0.0:
                 losses -= net
-        held = 0
-        for i in range(n):
-            held += position[i] != 0.0
         root, years = per_year**0.5, n / per_year
         growth = equity[n - 1] / capital
         yearly = growth ** (1.0 / years) - 1.0 if growth > 0.0 else -1.0
