@@ -59,10 +59,10 @@ def check_funding(answer: Callable[[pd.DataFrame, np.ndarray, pd.Series], float]
 @exercise("costs.ledger", kind="bug", difficulty=2, minutes=15)
 def check_ledger(answer: Callable[..., float]) -> None:
     """A ledger that flatters"""
-    trip = {"entry": 100.0, "exit": 104.0, "units": 10.0, "commission": 0.001, "slippage": 0.0005}
+    trip: dict[str, Any] = {"entry": 100.0, "exit": 104.0, "units": 10.0, "commission": 0.001, "slippage": 0.0005}
     for side in (1, -1):
         for rate in (0.003, 0.0):
-            case = {**trip, "side": side, "rate": rate}
+            case: dict[str, Any] = {**trip, "side": side, "rate": rate}
             right = _trip(**case)
             got = _number(answer(**case), "the net profit")
             if math.isclose(got, right, rel_tol=1e-9, abs_tol=1e-9):
