@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,15 +72,13 @@ def probability_of_backtest_overfitting(returns: ArrayLike, *, num_blocks: int =
     sums, squares = blocks.sum(axis=1), (blocks**2).sum(axis=1)
     inside = _halves(num_blocks)
     bars = length * num_blocks // 2
-    first = _sharpes(inside @ sums, inside @ squares, bars)
-    second = first[::-1]  # combinations in order: the complement of the k-th half is the k-th from the end
-    rows = np.arange(len(inside))
-    chosen = first.argmax(axis=1)
-    picked = second[rows, chosen]
-    below = (second < picked[:, None]).sum(axis=1) + 0.5 * ((second == picked[:, None]).sum(axis=1) - 1)
+    first = _sharpes(sums.T @ inside, squares.T @ inside, bars)  # (strategies, splits)
+    second = first[:, ::-1]  # combinations in order: the complement of the k-th half is the k-th from the end
+    chosen, splits = first.argmax(axis=0), np.arange(inside.shape[1])
+    best, picked = first[chosen, splits], second[chosen, splits]
+    below = np.count_nonzero(second < picked, axis=0) + 0.5 * (np.count_nonzero(second == picked, axis=0) - 1)
     rank = (below + 1) / (table.shape[1] + 1)
     logits = np.log(rank / (1 - rank))
-    best = first[rows, chosen]
     spread = best.var()
     return Overfitting(
         probability=float((logits <= 0).mean()),
@@ -91,16 +90,18 @@ def probability_of_backtest_overfitting(returns: ArrayLike, *, num_blocks: int =
     )
 
 
+@cache
 def _halves(num_blocks: int) -> NDArray[np.float64]:
-    """(splits, blocks) of ones and zeros: every half of the blocks, in lexicographic order."""
+    """(blocks, splits) of ones and zeros: every half of the blocks, in lexicographic order."""
     chosen = np.array(list(itertools.combinations(range(num_blocks), num_blocks // 2)))
-    inside = np.zeros((len(chosen), num_blocks))
-    inside[np.arange(len(chosen))[:, None], chosen] = 1.0
+    inside = np.zeros((num_blocks, len(chosen)))
+    inside[chosen.T, np.arange(len(chosen))] = 1.0
+    inside.flags.writeable = False
     return inside
 
 
 def _sharpes(sums: NDArray[np.float64], squares: NDArray[np.float64], bars: int) -> NDArray[np.float64]:
     mean = sums / bars
-    variance = np.maximum(squares / bars - mean**2, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variance > 1e-18, mean / np.sqrt(variance), 0.0)
+    variance = squares / bars - mean**2
+    moves = variance > 1e-18
+    return np.divide(mean, np.sqrt(variance, where=moves, out=variance), where=moves, out=np.zeros_like(mean))
