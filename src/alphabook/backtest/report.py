@@ -229,9 +229,10 @@ def _matplotlib(result: BacktestResult, baseline: BacktestResult | None, window:
         axes[2, 0].imshow(months.to_numpy(), cmap=shades, vmin=-size, vmax=size, aspect="auto")
         axes[2, 0].set_xticks(range(months.shape[1]), months.columns)
         axes[2, 0].set_yticks(range(len(months)), months.index)
+        axes[2, 0].grid(False)
         for (i, j), value in np.ndenumerate(months.to_numpy()):
             if np.isfinite(value):
-                axes[2, 0].text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=8, color="#1c2430")
+                axes[2, 0].text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=8, color="#1c2430")
     axes[2, 0].set_xlabel("month")
     ends = _ends(result)
     axes[2, 1].bar([str(x).replace("_", " ") for x in ends.index], ends.to_numpy(), color=BLUE)
