@@ -1,11 +1,14 @@
 """``{benchmark-results}``: every file of ``benchmarks/results`` as tables, each target with its verdict.
 
+``{benchmark-part} name part`` shows one part of one file where a page speaks of it.
+
 Nothing on the page is typed by hand. A benchmark is a script ``benchmarks/<name>.py`` (or ``<name>_bench.py``) that
 writes ``results/<name>.json``; the first line of its docstring, up to a colon, is its title. Two forms of result
 are understood:
 
 * ``seconds`` of jobs by contestant, with ``store_over`` (ratios to each rival) and one bound ``at_most``;
-* parts, each with ``rows`` of contestants, ``missing`` peers, ``targets``, and whatever else was measured.
+* parts, each with ``rows`` of contestants (or of what ``rows_are`` says), ``reasons`` for rows that ask for one,
+  ``missing`` peers, ``targets``, and whatever else was measured.
 """
 
 from __future__ import annotations
@@ -109,9 +112,27 @@ class BenchmarkResults(SphinxDirective):
         return content
 
 
+class BenchmarkPart(SphinxDirective):
+    """One part of one benchmark: ``{benchmark-part} backtest_metrics one_definition_each``."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        name, part = self.arguments
+        folder = Path(self.env.app.srcdir, self.config.alphabook_benchmarks).resolve()
+        self.env.note_dependency(str(folder / "results" / f"{name}.json"))
+        one = next((found for found in read_benchmarks(folder) if found.name == name), None)
+        if one is None or part not in one.parts:
+            raise self.error(f"benchmarks/results has no {part!r} of {name!r}")
+        told = [("Measured", escape(_measured(one)))]
+        told += [(words(k), escape(_value(k, v))) for k, v in one.data.items() if k not in _HEAD and _plain(v)]
+        return [_html(_facts([*told, ("Command", f"<code>{escape(one.command)}</code>")]) + _part(one.parts[part]))]
+
+
 def setup(app: Sphinx) -> None:
     app.add_config_value("alphabook_benchmarks", "../../benchmarks", "env")
     app.add_directive("benchmark-results", BenchmarkResults)
+    app.add_directive("benchmark-part", BenchmarkPart)
 
 
 # --- reading ---------------------------------------------------------------------------------------
@@ -202,7 +223,9 @@ def _part(part: Mapping[str, Any]) -> str:
     """One part of the second form: its setting, contestants, missing peers, series, targets."""
     html = _facts([(words(k), escape(_value(k, v))) for k, v in [*part.get("setting", {}).items(), *_scalars(part)]])
     if rows := part.get("rows"):
-        html += _contestants(rows)
+        html += _contestants(rows, str(part.get("rows_are", "Contestant")))
+    for row, reason in part.get("reasons", {}).items():
+        html += f'<p class="ab-count"><strong>{escape(str(row))}:</strong> {escape(str(reason))}</p>'
     for peer, reason in part.get("missing", {}).items():
         html += f'<p class="ab-count">Not measured here: {escape(str(peer))} ({escape(str(reason))}).</p>'
     html += "".join(_series(part))
@@ -211,7 +234,7 @@ def _part(part: Mapping[str, Any]) -> str:
     return html
 
 
-def _contestants(rows: list[Mapping[str, Any]]) -> str:
+def _contestants(rows: list[Mapping[str, Any]], head: str) -> str:
     told = dict.fromkeys(key for row in rows for key in row if key != "name")
     columns = {key: head for key, head in _COLUMNS.items() if key in told}
     columns |= {key: words(key) for key in told if key not in columns}
@@ -219,7 +242,7 @@ def _contestants(rows: list[Mapping[str, Any]]) -> str:
         _row([_cell(str(row.get("name", "")), head=True), *(_cell(_value(key, row.get(key))) for key in columns)])
         for row in rows
     ]
-    return _table(("Contestant", *columns.values()), _body(body), "Contestants")
+    return _table((head, *columns.values()), _body(body), f"{head}s")
 
 
 def _series(part: Mapping[str, Any]) -> Iterator[str]:
@@ -235,7 +258,7 @@ def _series(part: Mapping[str, Any]) -> Iterator[str]:
         yield _table(("Length", *map(words, columns)), _body(body), "By length")
     for key, values in part.items():
         if (
-            key not in ("setting", "missing")
+            key not in ("setting", "missing", "reasons")
             and isinstance(values, Mapping)
             and all(v is None or _plain(v) for v in values.values())
         ):
@@ -244,7 +267,7 @@ def _series(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scalars(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in part.items() if _plain(value)]
+    return [(key, value) for key, value in part.items() if _plain(value) and key != "rows_are"]
 
 
 def _target_row(target: Target) -> str:
