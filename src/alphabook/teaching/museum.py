@@ -190,7 +190,7 @@ def null_markets(count: int, *, seed: int, bars: int = 3_000, kind: str = "null"
 
 
 # --- the detectors: an empty text is "nothing found" ----------------------------------------------
-def audit(run: Callable[[pd.DataFrame], Story], prices: pd.DataFrame, *, fit_rows: int = 0, cuts: int = 8) -> str:
+def audit(run: Callable[[pd.DataFrame], Story], prices: pd.DataFrame, *, fit_rows: int = 0, cuts: int = 24) -> str:
     """Truncate and shock: what is held during a bar may not depend on that bar, equity not on later ones."""
     told = run(prices)
 
@@ -311,6 +311,7 @@ def question(
 ) -> list[str]:
     """What each of the six detectors says of one backtest."""
     story = run(prices)
-    head = prices.iloc[: max(1_400, fit_rows + 400)]  # the audit runs it many times
+    head = prices.iloc[: max(700, fit_rows + 400)]  # the audit runs it many times
     told = [test(story, prices) for test in (cash, fills, limits, metrics)]
-    return [audit(run, head, fit_rows=fit_rows), *told, noise(ratios)]
+    cuts = 6 if fit_rows else 24  # who reads a whole test period is seen at any cut, who reads one bar at some
+    return [audit(run, head, fit_rows=fit_rows, cuts=cuts), *told, noise(ratios)]

@@ -121,9 +121,9 @@ def stale_price(prices: pd.DataFrame) -> Story:
 )
 def todays_list(prices: pd.DataFrame) -> Story:
     grown = prices.iloc[-1] / prices.iloc[0]
-    members = grown.nlargest(1).index
+    leader, laggard = grown.idxmax(), grown.idxmin()
     held = prices * 0.0
-    held.loc[prices.index[169:], members] = 1
+    held.loc[prices.index[169:], [leader, laggard]] = [0.5, -0.5]
     return account(prices, held)
 
 
@@ -148,8 +148,8 @@ def shuffled_split(bars: pd.DataFrame) -> Story:
 
 @exhibit("best-window", fit_rows=FIT, fix={"judged = bars.iloc[FIT:]": "judged = bars.iloc[:FIT]"})
 def best_window(bars: pd.DataFrame) -> Story:
-    windows = range(24, 721, 24)
-    tried = {n: trend(bars, n).shift(1).fillna(0) for n in windows}
+    windows = [*range(-720, 0, 60), *range(60, 721, 60)]
+    tried = {n: np.sign(n) * trend(bars, abs(n)).shift(1).fillna(0) for n in windows}
     judged = bars.iloc[FIT:]
     scores = {n: account(judged, tried[n].loc[judged.index]).sharpe for n in windows}
     held = tried[max(scores, key=scores.get)]
