@@ -208,7 +208,7 @@ def measured(row: Row) -> dict[str, Any]:
     theirs = {library: value for library, value in values.items() if library != "ours" and value is not None}
     agreeing = [library for library, value in theirs.items() if same(ours, value)]
     if len(agreeing) == len(theirs):
-        verdict = " and ".join(agreeing)
+        verdict = "both" if len(theirs) == 2 else agreeing[0]
     else:
         verdict = f"{agreeing[0]} only" if agreeing else "nobody"
     return {"name": row.name, **{library: _written(value) for library, value in values.items()}, "agrees": verdict}
@@ -228,9 +228,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "backtest_metrics.json")
     out = parser.parse_args().out
     table = [(row, measured(row)) for row in rows()]
-    reasons = {row.name: row.why for row, values in table if "and" not in values["agrees"] and row.why}
-    differ = [values for _, values in table if values["agrees"] in ("nobody", "empyrical only", "quantstats only")]
-    unexplained = [values["name"] for values in differ if values["name"] not in reasons]
+    differ = [row for row, values in table if values["agrees"] == "nobody" or values["agrees"].endswith("only")]
+    reasons = {row.name: row.why for row in differ if row.why}
+    unexplained = [row.name for row in differ if not row.why]
     libraries = ("empyrical-reloaded", "quantstats", "pandas", "numpy")
     part = {
         "setting": {"hourly returns": BARS, "seed": SEED, "bars a year": PER_YEAR, "agree": f"within {SAME:g}"},

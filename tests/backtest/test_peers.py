@@ -6,6 +6,7 @@ interpreter is ``ALPHABOOK_PEERS_PYTHON``, else ``.peers/bin/python``; without o
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -16,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from alphabook.backtest import backtest_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -127,6 +130,62 @@ def test_the_candles_keep_out_what_is_known_to_differ(seed):
     cents = (frame[["open", "close"]] * 100).round()
     np.testing.assert_allclose(cents, frame[["open", "close"]] * 100, atol=1e-7)
     assert (cents % 25 != 0).all(axis=None)
+
+
+AGREE = {  # metric: who gives our number
+    "total return": "both",
+    "CAGR": "both",
+    "volatility": "both",
+    "Sharpe ratio": "both",
+    "Sharpe ratio, called without a period": "nobody",
+    "Sharpe ratio, riskless rate 3 % a year": "quantstats only",
+    "Sortino ratio": "both",
+    "Sortino ratio, acceptable return 0.01 % a bar": "empyrical only",
+    "maximum drawdown": "both",
+    "maximum drawdown, 10 % lost in the first bar": "both",
+    "that drawdown, given as an equity curve": "nobody",
+    "Calmar ratio": "both",
+    "VaR 95 %": "empyrical only",
+    "CVaR 95 %": "empyrical only",
+    "CVaR 95 %, historical": "both",
+    "profit factor of the same list": "quantstats",
+    "hit rate of the same list, a third of it zero": "nobody",
+    "Sharpe ratio of constant returns": "nobody",
+}
+
+
+@needs_peers
+def test_metrics_agree_where_the_definitions_do(tmp_path):
+    part = run_there("backtest_metrics.py", tmp_path / "m.json")["one_definition_each"]
+    assert {row["name"]: row["agrees"] for row in part["rows"]} == AGREE
+    assert set(part["reasons"]) == {name for name, who in AGREE.items() if who == "nobody" or who.endswith("only")}
+    assert part["targets"][0]["measured"] == 0  # rows that differ without a reason
+
+
+def test_the_page_of_metrics_shows_what_was_measured():
+    """The committed results hold the rows that the tests hold, and the page has every metric of a backtest."""
+    told = json.loads((BENCHMARKS / "results" / "backtest_metrics.json").read_text(encoding="utf-8"))
+    assert {row["name"]: row["agrees"] for row in told["one_definition_each"]["rows"]} == AGREE
+    page = (ROOT / "book" / "metrics.md").read_text(encoding="utf-8")
+    frame = pd.DataFrame(100.0, pd.date_range("2024", periods=3, freq="h"), ["open", "high", "low", "close"])
+    for name in backtest_signals(frame, pd.Series(0, index=frame.index)).metrics:
+        assert f"* - `{name}`" in page, name
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    try:
+        benchmarks = importlib.import_module("alphabook_site.benchmarks")
+    finally:
+        sys.path.pop(0)
+    html = benchmarks._part(told["one_definition_each"])
+    assert '<th scope="col">Metric</th>' in html
+    assert html.count("<strong>VaR 95 %:</strong>") == 1
+    assert "Rows are" not in html
+
+
+def test_the_committed_comparison_is_complete():
+    told = json.loads((BENCHMARKS / "results" / "backtest_peers.json").read_text(encoding="utf-8"))
+    rows = told["greatest_relative_differences"]["rows"]
+    assert [row["name"] for row in rows] == list(MODES)
+    assert all(row["equal"] == row["trades"] > 10 * MODES[row["name"]] for row in rows)
 
 
 def test_the_package_never_imports_a_peer():
