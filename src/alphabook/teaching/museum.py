@@ -106,15 +106,16 @@ def exhibits() -> dict[str, Exhibit]:
 # --- parts that exhibits are built from ----------------------------------------------------------
 def net_returns(equity: pd.Series) -> pd.Series:
     """Simple return of each bar, the first against the initial capital."""
-    return equity / equity.shift(1, fill_value=CAPITAL) - 1
+    values = equity.to_numpy(dtype=float)
+    return pd.Series(values / np.concatenate(([CAPITAL], values[:-1])) - 1, equity.index)
 
 
 def sharpe(returns: pd.Series, per_year: float | None = None) -> float:
     """Mean over standard deviation times the root of the bars per year, which the index tells."""
-    step = returns.index[1] - returns.index[0]
-    years = per_year or pd.Timedelta(days=365) / step
-    spread = float(returns.std())
-    return float(returns.mean()) / spread * math.sqrt(years) if spread > 0 else 0.0
+    years = per_year or pd.Timedelta(days=365) / (returns.index[1] - returns.index[0])
+    values = returns.to_numpy()
+    spread = float(values.std(ddof=1))
+    return float(values.mean()) / spread * math.sqrt(years) if spread > 0 else 0.0
 
 
 def trend(bars: pd.DataFrame, window: int) -> pd.Series:
@@ -190,7 +191,7 @@ def null_markets(count: int, *, seed: int, bars: int = 3_000, kind: str = "null"
 
 
 # --- the detectors: an empty text is "nothing found" ----------------------------------------------
-def audit(run: Callable[[pd.DataFrame], Story], prices: pd.DataFrame, *, fit_rows: int = 0, cuts: int = 24) -> str:
+def audit(run: Callable[[pd.DataFrame], Story], prices: pd.DataFrame, *, fit_rows: int = 0, cuts: int = 18) -> str:
     """Truncate and shock: what is held during a bar may not depend on that bar, equity not on later ones."""
     told = run(prices)
 
@@ -311,7 +312,7 @@ def question(
 ) -> list[str]:
     """What each of the six detectors says of one backtest."""
     story = run(prices)
-    head = prices.iloc[: max(700, fit_rows + 400)]  # the audit runs it many times
+    head = prices.iloc[: max(450, fit_rows + 300)]  # the audit runs it many times
     told = [test(story, prices) for test in (cash, fills, limits, metrics)]
-    cuts = 6 if fit_rows else 24  # who reads a whole test period is seen at any cut, who reads one bar at some
+    cuts = 5 if fit_rows else 18  # who reads a whole test period is seen at any cut, who reads one bar at some
     return [audit(run, head, fit_rows=fit_rows, cuts=cuts), *told, noise(ratios)]

@@ -148,7 +148,7 @@ def shuffled_split(bars: pd.DataFrame) -> Story:
 
 @exhibit("best-window", fit_rows=FIT, fix={"judged = bars.iloc[FIT:]": "judged = bars.iloc[:FIT]"})
 def best_window(bars: pd.DataFrame) -> Story:
-    windows = [*range(-720, 0, 60), *range(60, 721, 60)]
+    windows = [*range(-720, 0, 120), *range(120, 721, 120)]
     tried = {n: np.sign(n) * trend(bars, abs(n)).shift(1).fillna(0) for n in windows}
     judged = bars.iloc[FIT:]
     scores = {n: account(judged, tried[n].loc[judged.index]).sharpe for n in windows}
