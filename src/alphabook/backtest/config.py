@@ -5,7 +5,6 @@ Taught in :doc:`/notebooks/backtests/engine`.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -149,8 +148,7 @@ class PortfolioConfig:
 
 def config_digest(config: BacktestConfig | PortfolioConfig) -> str:
     """First twelve hexadecimal digits of the SHA-256 of the configuration as sorted JSON."""
-    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    text = json.dumps({"kind": type(config).__name__, **fields}, sort_keys=True)
+    text = json.dumps({"kind": type(config).__name__, **vars(config)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

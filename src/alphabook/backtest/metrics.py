@@ -172,8 +172,7 @@ def tail(lowest: Floats, bars: int, level: float = 0.95) -> tuple[float, float]:
     ordered = np.partition(lowest, (below, above))
     low, high = float(ordered[below]), float(ordered[above])
     quantile = low + (high - low) * (position - below)
-    head = ordered[:above]
-    return quantile, float(head[head <= quantile].mean()) if below > 0 or low <= quantile else low
+    return quantile, float(lowest[lowest <= quantile].mean())
 
 
 def _sums(values: Floats, initial: float, compiled: bool) -> tuple[float, float, float, float, int, float, Floats]:

@@ -97,13 +97,10 @@ def sweep(
     if executor is None and len(configs) > chunk:
         chunk = min(chunk, -(-len(configs) // (2 * (os.cpu_count() or 1))))
     jobs = list(_jobs(configs, decisions, chunk))
-    with _bar(len(configs), progress) as bar:
-        if executor is None:
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                parts = _gather(threads, jobs, prices, rates, yearly, bar)
-        else:
-            parts = _gather(executor, jobs, prices, rates, yearly, bar)
-    index = pd.Index([f"{config.digest}-{number}" for number, config in enumerate(configs)], name="config")
+    with _bar(len(configs), progress) as bar, ThreadPoolExecutor(os.cpu_count()) as threads:
+        names = threads.submit(lambda: [f"{config.digest}-{number}" for number, config in enumerate(configs)])
+        parts = _gather(executor or threads, jobs, prices, rates, yearly, bar)
+    index = pd.Index(names.result(), name="config")
     metrics = pd.DataFrame(np.vstack(parts), index=index, columns=list(COLUMNS))
     per_year = [config.periods_per_year or yearly for config in configs]
     tell(candles, configs, decisions, metrics["sharpe_ratio"].tolist(), per_year)

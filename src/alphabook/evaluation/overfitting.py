@@ -103,5 +103,5 @@ def _halves(num_blocks: int) -> NDArray[np.float64]:
 def _sharpes(sums: NDArray[np.float64], squares: NDArray[np.float64], bars: int) -> NDArray[np.float64]:
     mean = sums / bars
     variance = squares / bars - mean**2
-    moves = variance > 1e-18
-    return np.divide(mean, np.sqrt(variance, where=moves, out=variance), where=moves, out=np.zeros_like(mean))
+    variance[variance <= 1e-18] = np.inf  # what never moves has a ratio of 0
+    return mean / np.sqrt(variance, out=variance)
