@@ -67,4 +67,4 @@ def coloured(source: str, first: int = 1) -> str:
     except ImportError:  # comes with IPython; without it the code is shown plain
         return f"<pre>{html.escape(source)}</pre>"
     page = highlight(source, PythonLexer(), HtmlFormatter(linenos="inline", linenostart=first, wrapcode=False))
-    return f'<div class="highlight-python notranslate">{page}</div>'
+    return f'<div class="highlight-python notranslate" style="overflow-x:auto" tabindex="0">{page}</div>'
