@@ -25,6 +25,7 @@ CELLS = [
     "def mine(x):\n    y = {}\n    return y['close']\ncheck('demo.double', mine)",
     "check('demo.double', lambda x: x);\ncheck('demo.double', None);",
     "check('demo.doubel', 1)\npredict('demo.coin')\nreveal('demo.coin', 5)",
+    "claim('demo.one-of-many', 3.5, low=3, quiet=True);",
 ]
 PROSE = (
     "# A chapter\n\nThere are {glue:text}`demo.gaps:.0f` gaps, share {glue:text}`demo.share:.3f` "
@@ -44,6 +45,15 @@ def executed(tmp_path_factory):
 
 def outputs(notebook, number):
     return notebook.cells[1 + number]["outputs"]
+
+
+def test_a_quiet_claim_is_glued_and_can_be_linked_to_but_shows_nothing(executed):
+    glue = pytest.importorskip("myst_nb.ext.glue")
+    cell = copy.deepcopy(executed.cells[1 + 7])
+    assert [key for key, _ in glue.extract_glue_data_cell(cell)] == ["demo.one-of-many"]
+    (shown,) = cell["outputs"]
+    assert 'id="claim-demo-one-of-many"' in shown["data"]["text/html"]
+    assert not re.sub(r"<[^>]*>", "", shown["data"]["text/html"])
 
 
 def test_a_claim_is_glued_as_myst_nb_does_it(executed):

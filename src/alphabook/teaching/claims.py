@@ -28,6 +28,7 @@ def claim(
     unit: str = "",
     text: str | None = None,
     source: object = None,
+    quiet: bool = False,
 ) -> Any:
     """Assert that ``value`` lies in ``low .. high`` (ends included), glue it, record it, show it; return it.
 
@@ -38,6 +39,7 @@ def claim(
         key: the chapter's prefix, a dot, lower-case words: ``"bars.gap-count"``.
         unit: what the number counts or measures, shown behind it (``"%"``, ``"bars"``, ``"bp"``).
         text: the claim in words, for the ledger.
+        quiet: show no line, for one of many numbers that a figure or table beside it shows; all else is the same.
         source: candles or text saying on what data; default: what the latest banner of the
             page named, so a section on other data begins with a banner of its own.
 
@@ -67,7 +69,7 @@ def claim(
     if fault is not None:
         raise ClaimError(f"claim {key}: {_exact(plain)} {unit}".rstrip() + f" {fault}" + (f" ({text})" if text else ""))
     _glue(key, plain)
-    _show(key, plain, unit, band, text)
+    _show(key, plain, unit, band, text, quiet)
     return value
 
 
@@ -149,8 +151,14 @@ def _glue(key: str, value: object) -> None:
         )
 
 
-def _show(key: str, value: bool | int | float | str, unit: str, band: str, text: str | None) -> None:
+def _show(
+    key: str, value: bool | int | float | str, unit: str, band: str, text: str | None, quiet: bool = False
+) -> None:
     if not in_notebook():
+        return
+    anchor = "claim-" + key.replace(".", "-")
+    if quiet:  # the ledger's link still leads to the cell
+        emit({"text/html": f'<span class="ab-quiet" id="{anchor}"></span>', "text/plain": ""})
         return
     mark = "✓" if band else "·"
     note = band or "recorded"
@@ -162,7 +170,7 @@ def _show(key: str, value: bool | int | float | str, unit: str, band: str, text:
         f'<span class="ab-band">({escape(note)})</span>'
         + (f' <span class="ab-said">{escape(text)}</span>' if text else ""),
         css="ab-claim",
-        anchor="claim-" + key.replace(".", "-"),
+        anchor=anchor,
     )
 
 
