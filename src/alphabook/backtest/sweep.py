@@ -224,9 +224,10 @@ def _gather(executor: Executor, jobs: list[Any], prices: Any, rates: np.ndarray,
 
 
 def _bar(total: int, progress: bool) -> Any:
-    if progress:
-        from tqdm.auto import tqdm  # warns where a notebook has no widgets: only when a bar was asked for
-    else:
-        from tqdm import tqdm
+    if progress:  # this import warns where a notebook has no widgets
+        from tqdm.auto import tqdm as shown
 
-    return tqdm(total=total, desc="sweep", unit="set", disable=not progress)
+        return shown(total=total, desc="sweep", unit="set")
+    from tqdm import tqdm
+
+    return tqdm(total=total, disable=True)
