@@ -1,4 +1,4 @@
-"""Every strategy that a chapter shows, taken from the chapter itself, on a thousand null markets: gross, it earns nothing.
+"""Every strategy that a chapter shows, taken from the chapter itself, earns nothing gross on a thousand null markets.
 
 Net of costs the mean is then minus the costs. The functions are read out of the notebooks, so that a chapter that
 changes its rule is tested with the new one, and a chapter that drops it fails here.
