@@ -1,4 +1,4 @@
-"""One pass over an equity curve for all sums that the metrics need; the same source plain and compiled.
+"""One pass over an equity curve for all sums that the metrics need, compiled.
 
 Taught in :doc:`/notebooks/backtests/engine`.
 """
@@ -25,7 +25,7 @@ def curve_sums(equity, initial, bound, lowest):  # type: ignore[no-untyped-def]
     longest = start = count = 0
     for i in range(n):
         value = equity[i]
-        r = value / before - 1.0 if before > 0.0 else 0.0
+        r = (value / max(before, 1e-100) - 1.0) * (before > 0.0)  # nothing branches, also where it is ruined
         loss = r if r < 0.0 else 0.0
         total += r
         square += r * r
@@ -38,8 +38,7 @@ def curve_sums(equity, initial, bound, lowest):  # type: ignore[no-untyped-def]
             longest = max(longest, i - start)
             peak = trough = value
             start = i + 1
-        elif value < trough:
-            trough = value
+        trough = value if value < trough else trough
         before = value
     deepest = max(deepest, 1.0 - trough / peak)
     longest = max(longest, n - start)
