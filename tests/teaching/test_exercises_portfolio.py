@@ -77,7 +77,7 @@ def test_project():
             "push a weight below zero": below_zero,
             "the nearest weights are": lambda wish, cap: by_bisection(wish[::-1], cap),
             "expected shape (4,)": lambda wish, cap: by_bisection(wish, cap)[:-1],
-            "not finite": lambda wish, cap: wish / 0.0 * np.nan,
+            "not finite": lambda wish, cap: np.full(len(wish), np.nan),
         },
     )
 
