@@ -169,8 +169,8 @@ def tail(lowest: Floats, bars: int, level: float = 0.95) -> tuple[float, float]:
     position = (1 - level) * (bars - 1)
     below = math.floor(position)
     above = min(below + 1, bars - 1)
-    ordered = np.partition(lowest, (below, above))
-    low, high = float(ordered[below]), float(ordered[above])
+    ordered = np.partition(lowest, above)
+    low, high = float(ordered[: below + 1].max()), float(ordered[above])
     quantile = low + (high - low) * (position - below)
     return quantile, float(lowest[lowest <= quantile].mean())
 
@@ -191,14 +191,14 @@ def _sums(values: Floats, initial: float, compiled: bool) -> tuple[float, float,
 
 
 def _sampled_bound(values: Floats) -> float:
-    """A number that a little more than the lowest twentieth of the returns do not exceed, from a thousand of them."""
-    step = len(values) // 1_024
+    """A number that a little more than the lowest twentieth of the returns do not exceed, from some of them."""
+    step = len(values) // (1_024 if len(values) < 100_000 else 4_096)
     if step < 2:
         return math.inf
     after = values[1::step]
     with np.errstate(divide="ignore", invalid="ignore"):
         sample = after / values[::step][: len(after)] - 1
-    rank = int(len(sample) * 0.08)  # four standard errors beyond a twentieth
+    rank = int(len(sample) * (0.05 + 1 / math.sqrt(len(sample))))  # more than four standard errors further
     return float(np.partition(sample, rank)[rank])
 
 

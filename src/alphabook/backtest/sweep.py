@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,15 @@ from ..errors import BacktestError
 from . import _loop
 from ._pass import curve_sums
 from .config import BacktestConfig
-from .engine import bars_per_year, checked_funding, checked_prices, checked_signals, confirmed, loop_fractions
+from .engine import (
+    bars_per_year,
+    checked_funding,
+    checked_prices,
+    checked_signals,
+    confirmed,
+    loop_fractions,
+    read_only,
+)
 from .engine import loop_settings as settings_of
 from .watch import tell
 
@@ -115,18 +124,24 @@ def run_chunk(
     yearly: float,
 ) -> np.ndarray:
     """The metrics (sets, columns) of some parameter sets: a function of its arguments alone, for any process."""
-    n = len(prices["close"])
-    kernel = _kernel()
-    space = np.empty((2, n))
-    out = np.empty((len(configs), len(COLUMNS)))
-    series = [prices[name] for name in ("open", "high", "low", "close")]
-    for row, config in enumerate(configs):
-        signals = confirmed(decisions[row if len(decisions) > 1 else 0], config.confirmation)
-        per_year = config.periods_per_year or yearly
-        fractions = loop_fractions(prices["close"], config, per_year)
+    walk = _kernel()
+    space, out = np.empty((2, len(prices["close"]))), np.empty((len(configs), len(COLUMNS)))
+    years = np.array([config.periods_per_year or yearly for config in configs])
+    settings = np.array([settings_of(config) for config in configs], dtype=float)
+
+    def alike(row: int) -> tuple[int, int, int]:  # sets on the same signals go through compiled code together
+        config = configs[row]
+        return min(row, len(decisions) - 1), config.confirmation, row if config.sizing == "volatility" else -1
+
+    for (number, confirmation, _), group in groupby(range(len(configs)), key=alike):
+        rows = list(group)
+        some = slice(rows[0], rows[-1] + 1)
+        signals = confirmed(decisions[number], confirmation)
         most = int(np.count_nonzero(signals))
-        whole, real = np.empty((4, most), dtype=np.int64), np.empty((10, most))
-        kernel(*series, signals, fractions, rates, *settings_of(config), space, whole, real, per_year, out[row])
+        fractions = np.stack([loop_fractions(prices["close"], configs[row], years[row]) for row in rows])
+        series = [read_only(s) for s in (*prices.values(), signals, fractions, rates)]
+        record = np.empty((4, most), dtype=np.int64), np.empty((10, most))
+        walk(*series, settings[some], space, *record, years[some], out[some])
     return out
 
 
@@ -186,7 +201,19 @@ def _kernel() -> Any:
         out[13], out[14] = held / n, equity[n - 1]
         out[15], out[16], out[17], out[18], out[19] = fees, slips, funds, ambiguous, refused
 
-    return kernel
+    @numba.njit(nogil=True, error_model="numpy")
+    def walk(  # type: ignore[no-untyped-def]
+        opens, highs, lows, closes, signals, fractions, rates, settings, space, whole, real, per_year, out
+    ):  # fmt: skip
+        for k in range(len(settings)):
+            s = settings[k]
+            kernel(
+                opens, highs, lows, closes, signals, fractions[k], rates,
+                s[0], s[1], s[2], s[3], s[4], s[5], s[6] != 0.0, s[7] != 0.0, s[8] != 0.0, s[9] != 0.0, s[10],
+                space, whole, real, per_year[k], out[k],
+            )  # fmt: skip
+
+    return walk
 
 
 def _jobs(
