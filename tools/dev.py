@@ -5,7 +5,7 @@
     make book      execute the chapters, render the book to _build/html
     make serve     serve _build/html on this machine and print the address
     make test      all tests, the chapters included
-    make quick     lint, types, chapter linter, fast tests (under three minutes)
+    make quick     lint, types, chapter linter, fast tests (under five minutes)
     make lab       JupyterLab on the chapters
     make lint      ruff, mypy, chapter linter
     make format    ruff format, notebooks normalised
