@@ -181,5 +181,5 @@ def test_asset_errors(options, message):
 
 
 def test_a_trend_that_takes_a_price_to_nothing_is_named():
-    with pytest.raises(ValueError, match=r"SOLUSDT stands at 0\.4\d+ in bar \d+.*steps of 0\.05.*weaker effect"):
+    with pytest.raises(ValueError, match=r"SOLUSDT stands at 0\.049\d+ in bar \d+.*steps of 0\.05.*weaker effect"):
         simulate_market(kind="momentum", bars=2500, seed=1, strength=0.4)

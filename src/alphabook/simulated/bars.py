@@ -17,7 +17,6 @@ from ..candles.table import as_candles
 from .assets import Asset
 
 WICKS = 1.3  # variance inside a step relative to that of the step: real bars are a little taller than Brownian ones
-LEAST_STEPS = 10  # a price of fewer of its own steps is no price any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ def build_sub_bars(
         rng: draws extremes and the split of the volume; draws come bar by bar.
 
     Raises:
-        ValueError: the price falls to its own grid, or beyond all numbers; the message names bar and price.
+        ValueError: the price falls below its own step, or beyond all numbers; the message names bar and price.
     """
     bars, substeps = steps.shape
     extremes, split = rng.spawn(2)
@@ -114,13 +113,12 @@ def build_sub_bars(
 
 def _check_path(close: NDArray, asset: Asset, substeps: int) -> None:
     """A trend that feeds itself can take a price to nothing, or beyond all numbers, in some thousand bars."""
-    sound = (close >= LEAST_STEPS * asset.price_step) & np.isfinite(close)
+    sound = (close >= asset.price_step) & np.isfinite(close)
     if not sound.all():
         where = int(np.argmin(sound))
         raise ValueError(
             f"{asset.symbol} stands at {close[where]:g} in bar {where // substeps}, and its prices move in steps of "
-            f"{asset.price_step:g} (at least {LEAST_STEPS} of them): plant a weaker effect, take fewer bars or "
-            "another seed"
+            f"{asset.price_step:g}: plant a weaker effect, take fewer bars or another seed"
         )
 
 
