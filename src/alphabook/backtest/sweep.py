@@ -84,7 +84,7 @@ def sweep(
         signals: one Series for all sets, or one per set.
         executor: where the work is done; ``None`` uses the threads of this process (compiled code runs side by side).
         progress: show a progress bar.
-        chunk: parameter sets per task.
+        chunk: parameter sets per task; without an executor and a bar every thread takes its share at once.
 
     Raises:
         BacktestError: no sets, as many signals as there are sets is not given, or bad candles or signals.
@@ -103,8 +103,8 @@ def sweep(
     decisions = [checked_signals(s, candles.index) for s in series]
     rates = np.empty(0) if funding is None else checked_funding(funding, candles.index)
     yearly = bars_per_year(candles)
-    if executor is None and len(configs) > chunk:
-        chunk = min(chunk, -(-len(configs) // (2 * (os.cpu_count() or 1))))
+    if executor is None and not progress:  # a thread comes back to Python, and waits for its turn there, only once
+        chunk = -(-len(configs) // (os.cpu_count() or 1))
     jobs = list(_jobs(configs, decisions, chunk))
     with _bar(len(configs), progress) as bar, ThreadPoolExecutor(os.cpu_count()) as threads:
         names = threads.submit(lambda: [f"{config.digest}-{number}" for number, config in enumerate(configs)])
