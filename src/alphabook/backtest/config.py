@@ -6,7 +6,6 @@ Taught in :doc:`/notebooks/backtests/engine`.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -147,9 +146,9 @@ class PortfolioConfig:
 
 
 def config_digest(config: BacktestConfig | PortfolioConfig) -> str:
-    """First twelve hexadecimal digits of the SHA-256 of the configuration as sorted JSON."""
-    text = json.dumps({"kind": type(config).__name__, **vars(config)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """First twelve hexadecimal digits of the SHA-256 of the configuration's kind and values, in their order."""
+    values = [float.__repr__(value) if isinstance(value, float) else repr(value) for value in vars(config).values()]
+    return hashlib.sha256(" ".join([type(config).__name__, *values]).encode()).hexdigest()[:12]
 
 
 def _finite(name: str, value: float) -> None:

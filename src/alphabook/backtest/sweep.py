@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import BacktestError
-from . import _loop
-from ._pass import curve_sums
+from ._leaps import block_extremes, compiled_leaps, next_signals
+from ._pass import compiled_stretches
 from .config import BacktestConfig
 from .engine import (
     bars_per_year,
@@ -124,7 +124,7 @@ def run_chunk(
     yearly: float,
 ) -> np.ndarray:
     """The metrics (sets, columns) of some parameter sets: a function of its arguments alone, for any process."""
-    walk = _kernel()
+    walk, blocks = _kernel(), block_extremes(prices["low"], prices["high"])
     space, out = np.empty((2, len(prices["close"]))), np.empty((len(configs), len(COLUMNS)))
     years = np.array([config.periods_per_year or yearly for config in configs])
     settings = np.array([settings_of(config) for config in configs], dtype=float)
@@ -139,7 +139,8 @@ def run_chunk(
         signals = confirmed(decisions[number], confirmation)
         most = int(np.count_nonzero(signals))
         fractions = np.stack([loop_fractions(prices["close"], configs[row], years[row]) for row in rows])
-        series = [read_only(s) for s in (*prices.values(), signals, fractions, rates)]
+        given = (*prices.values(), signals, fractions, rates, next_signals(signals), blocks)
+        series = [read_only(values) for values in given]
         record = np.empty((4, most), dtype=np.int64), np.empty((10, most))
         walk(*series, settings[some], space, *record, years[some], out[some])
     return out
@@ -149,25 +150,25 @@ def run_chunk(
 def _kernel() -> Any:
     import numba
 
-    run_loop = numba.njit(nogil=True, error_model="numpy", cache=True)(_loop.run_loop)
-    sums = numba.njit(nogil=True, error_model="numpy", cache=True)(curve_sums)
+    run_leaps = compiled_leaps()
+    sums = compiled_stretches()
 
     @numba.njit(nogil=True, error_model="numpy")
     def kernel(  # type: ignore[no-untyped-def]
         opens, highs, lows, closes, signals, fractions, rates,
         capital, units, stop, target, commission, slippage, short, at_close, entry_stops, optimistic, leverage,
-        space, whole, real, per_year, out,
+        nexts, blocks, space, whole, real, per_year, out,
     ):  # fmt: skip
         """One backtest and its metrics; no frame, no Python."""
         equity, lowest = space[0], space[1]
-        trades, ambiguous, refused = run_loop(
+        trades, ambiguous, refused = run_leaps(
             opens, highs, lows, closes, signals, fractions, rates,
             capital, units, stop, target, commission, slippage, short, at_close, entry_stops, optimistic, leverage,
-            equity,
+            nexts, blocks, equity,
             whole[0], whole[1], whole[2], real[0], real[1], real[2], real[3], real[4],
             real[5], real[6], real[7], real[8], real[9], whole[3],
         )  # fmt: skip
-        mean, spread, downside, deepest, longest, average, _ = sums(equity, capital, -np.inf, lowest)
+        mean, spread, downside, deepest, longest, average = sums(equity, capital, lowest)
         n = len(equity)
         gains = losses = volume = gross = fees = slips = funds = 0.0
         hits = held = 0
@@ -203,14 +204,15 @@ def _kernel() -> Any:
 
     @numba.njit(nogil=True, error_model="numpy")
     def walk(  # type: ignore[no-untyped-def]
-        opens, highs, lows, closes, signals, fractions, rates, settings, space, whole, real, per_year, out
+        opens, highs, lows, closes, signals, fractions, rates, nexts, blocks, settings,
+        space, whole, real, per_year, out,
     ):  # fmt: skip
         for k in range(len(settings)):
             s = settings[k]
             kernel(
                 opens, highs, lows, closes, signals, fractions[k], rates,
                 s[0], s[1], s[2], s[3], s[4], s[5], s[6] != 0.0, s[7] != 0.0, s[8] != 0.0, s[9] != 0.0, s[10],
-                space, whole, real, per_year[k], out[k],
+                nexts, blocks, space, whole, real, per_year[k], out[k],
             )  # fmt: skip
 
     return walk
