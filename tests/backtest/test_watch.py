@@ -83,3 +83,12 @@ def test_a_sweep_and_its_backtests_are_the_same_trials(runs: list[Run], tmp_path
     ledger = TrialLedger(tmp_path / "trials.jsonl")
     ledger.record_runs(runs, study="one")
     assert ledger.count("one") == 2
+
+
+def test_equal_configurations_have_equal_digests_and_others_have_others() -> None:
+    assert BacktestConfig(initial_capital=1_000).digest == BacktestConfig(initial_capital=1_000.0).digest
+    assert BacktestConfig(stop_loss=np.float64(0.03)).digest == BacktestConfig(stop_loss=0.03).digest
+    digests = {
+        BacktestConfig(stop_loss=x, take_profit=y).digest for x in (None, 0.01, 0.02) for y in (None, 0.01, 0.02)
+    }
+    assert len({*digests, PortfolioConfig().digest, BacktestConfig(allow_short=True).digest}) == 11

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from ..errors import BacktestError
@@ -145,9 +146,10 @@ class PortfolioConfig:
         return config_digest(self)
 
 
+@lru_cache(maxsize=65_536)
 def config_digest(config: BacktestConfig | PortfolioConfig) -> str:
-    """First twelve hexadecimal digits of the SHA-256 of the configuration's kind and values, in their order."""
-    values = [float.__repr__(value) if isinstance(value, float) else repr(value) for value in vars(config).values()]
+    """First twelve hexadecimal digits of the SHA-256 of kind and values; equal configurations have equal ones."""
+    values = [repr(float(v)) if isinstance(v, int | float) else repr(v) for v in vars(config).values()]
     return hashlib.sha256(" ".join([type(config).__name__, *values]).encode()).hexdigest()[:12]
 
 
