@@ -18,6 +18,7 @@ import dis
 import importlib
 import importlib.util
 import linecache
+import math
 import pkgutil
 import sysconfig
 import traceback
@@ -39,6 +40,17 @@ _FOREIGN = tuple(sysconfig.get_paths()[p] for p in ("stdlib", "platstdlib", "pur
 
 class Wrong(Exception):
     """What a check raises to reject an answer; the message is the diagnosis the reader sees."""
+
+
+def one_number(value: Any, what: str) -> float:
+    """A reader's answer as a finite number, or :class:`Wrong`; ``what`` names it in the message."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
+    if not math.isfinite(number):
+        raise Wrong(f"{what} is {number}: not a number to go on with")
+    return number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...backtest import BacktestConfig, backtest_signals
 from ...simulated import simulate_market
-from ..checks import Wrong, exercise
+from ..checks import Wrong, exercise, one_number
 
 
 @exercise("costs.funding", kind="implement", difficulty=3, minutes=20)
@@ -25,11 +25,11 @@ def check_funding(answer: Callable[[pd.DataFrame, np.ndarray, pd.Series], float]
     units = np.array([0.0, 2.0, 2.0, -3.0, -3.0, 0.0])
     rates = pd.Series([0.001, 0.002], index=pd.to_datetime(["2024-03-01 08:00", "2024-03-01 10:00"], utc=True))
     right = 2.0 * 120 * 0.001 - 3.0 * 140 * 0.002
-    got = _number(answer(candles, units, rates), "the funding paid")
+    got = one_number(answer(candles, units, rates), "the funding paid")
     if math.isclose(got, right, rel_tol=1e-9):
         late = rates.copy()
         late.index = late.index + pd.Timedelta("5ms")
-        again = _number(answer(candles, units, late), "the funding paid")
+        again = one_number(answer(candles, units, late), "the funding paid")
         if not math.isclose(again, right, rel_tol=1e-9):
             raise Wrong(
                 f"stamped 5 ms after the hour, as exchanges do, the payments come to {again:.4g} instead of "
@@ -64,7 +64,7 @@ def check_ledger(answer: Callable[..., float]) -> None:
         for rate in (0.003, 0.0):
             case: dict[str, Any] = {**trip, "side": side, "rate": rate}
             right = _trip(**case)
-            got = _number(answer(**case), "the net profit")
+            got = one_number(answer(**case), "the net profit")
             if math.isclose(got, right, rel_tol=1e-9, abs_tol=1e-9):
                 continue
             for faults in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1)):
@@ -108,7 +108,7 @@ def check_bisect(answer: Callable[[pd.DataFrame, pd.Series], float]) -> None:
     free = backtest_signals(candles, signals, _all_in(0.0))
     trips = free.metrics["num_trades"]
     right = math.tanh(math.log(free.metrics["final_equity"] / free.config.initial_capital) / (2 * trips))
-    got = _number(answer(candles, signals), "the break-even commission")
+    got = one_number(answer(candles, signals), "the break-even commission")
     if abs(got / right - 1) < 2e-3:
         return
     if abs(got / (1e4 * right) - 1) < 2e-3:
@@ -167,7 +167,7 @@ def check_band(answer: Callable[[np.ndarray, float], Any]) -> None:
 def check_best_band(answer: Callable[[float, float, float], float]) -> None:
     """How wide should the band be?"""
     for rho, edge, cost in ((0.9, 5e-4, 5e-4), (0.98, 2e-4, 10e-4), (0.95, 5e-4, 1e-4)):
-        width = _number(answer(rho, edge, cost), "the width")
+        width = one_number(answer(rho, edge, cost), "the width")
         case = f"for rho={rho}, edge={1e4 * edge:g} bp, cost={1e4 * cost:g} bp"
         if width < 0:
             raise Wrong(f"{case} the width is {width:g}: a band has a width of at least 0")
@@ -214,13 +214,3 @@ def _trend() -> tuple[pd.DataFrame, pd.Series]:
 
 def _all_in(commission: float) -> BacktestConfig:
     return BacktestConfig(position_size=1.0, stop_loss=None, take_profit=None, slippage=0.0, commission=commission)
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}: not a number to go on with")
-    return number

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checks import Wrong, exercise
+from ..checks import Wrong, exercise, one_number
 
 
 @exercise("cross.mask", kind="implement", difficulty=3, minutes=15)
@@ -120,7 +120,7 @@ def _lead(r: np.ndarray) -> float:
 
 
 def _p(answer: Callable[..., float], returns: np.ndarray, statistic: Callable[[Any], float], rounds: int) -> float:
-    p = _number(answer(returns.copy(), statistic, np.random.default_rng(6), rounds), "p")
+    p = one_number(answer(returns.copy(), statistic, np.random.default_rng(6), rounds), "p")
     if not 0 <= p <= 1:
         raise Wrong(f"p is a share between 0 and 1, yours is {p:g}")
     return p
@@ -196,7 +196,7 @@ def _watch(
 @exercise("cross.cells", kind="measure", difficulty=3, minutes=15)
 def check_cells(answer: float | Callable[[], float]) -> None:
     """A hundred cells"""
-    hours = _number(answer() if callable(answer) else answer, "the number of hours")
+    hours = one_number(answer() if callable(answer) else answer, "the number of hours")
     normal, power = NormalDist(), NormalDist().inv_cdf(0.8)
 
     def needed(threshold: float, margin: float = power) -> float:
@@ -277,13 +277,3 @@ def _lost(
         silent[:, j] = 0
         lost.append(r2(returns) - r2(silent))
     return np.stack(lost, axis=1)
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}: not a number to go on with")
-    return number

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..checks import Wrong, exercise
+from ..checks import Wrong, exercise, one_number
 from ..museum import CAPITAL, COST, audit, null_markets, sharpe
 
 ROWS = 60
@@ -65,7 +65,7 @@ def check_cash(answer: Callable[..., Any]) -> None:
     paid = sum(fee * abs(units * price) for _, units, price in fills)
     flow = -sum(units * price for _, units, price in fills)
     right = 1_000.0 + flow - paid + (-3.0) * last
-    got = _number(answer(fills, 1_000.0, fee, last), "the final equity")
+    got = one_number(answer(fills, 1_000.0, fee, last), "the final equity")
     if math.isclose(got, right, rel_tol=1e-9):
         return
     mistakes = {
@@ -102,7 +102,7 @@ def check_three(answer: Callable[[pd.DataFrame], Any]) -> None:
         hint = "only purchases pay; a sale costs as much" if half else "every unit that changes hands pays COST"
         raise Wrong(f"costs of {charged:.3f} are charged and {due:.3f} are due: {hint}")
     right = sharpe(net)
-    if not math.isclose(_number(ratio, "the Sharpe ratio"), right, rel_tol=1e-3):
+    if not math.isclose(one_number(ratio, "the Sharpe ratio"), right, rel_tol=1e-3):
         if math.isclose(float(ratio), right * math.sqrt(252 / 8760), rel_tol=2e-3):
             raise Wrong("252 is the number of trading days of a stock exchange; these bars are hours that never close")
         if math.isclose(float(ratio), right * math.sqrt(252 * 24 / 8760), rel_tol=2e-3):
@@ -113,7 +113,7 @@ def check_three(answer: Callable[[pd.DataFrame], Any]) -> None:
 @exercise("museum.markets", kind="measure", difficulty=3, minutes=15)
 def check_markets(answer: float | Callable[[], float]) -> None:
     """How many null markets does the noise test need?"""
-    count = _number(answer() if callable(answer) else answer, "the number of markets")
+    count = one_number(answer() if callable(answer) else answer, "the number of markets")
     spread = math.sqrt(8760 / 3000)
     needed = ((3 + 0.8416) * spread / 0.5) ** 2
     if abs(count / needed - 1) <= 0.05:
@@ -146,13 +146,3 @@ def _story(answer: Callable[[pd.DataFrame], Any], data: pd.DataFrame) -> Any:
     held, net, _ = answer(data)
     equity = CAPITAL * (1 + pd.Series(net, data.index)).cumprod()
     return Story(equity, held=pd.Series(held, data.index, dtype=float))
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}: not a number to go on with")
-    return number

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...evaluation import deflated_sharpe_ratio, purged_splits
-from ..checks import Wrong, exercise
+from ..checks import Wrong, exercise, one_number
 
 _PHI = NormalDist().cdf
 
@@ -28,7 +28,7 @@ def check_psr(answer: Callable[[np.ndarray, float], float]) -> None:
     def value(s: float = sharpe, g3: float = skew, g4: float = kurt, n: float = len(x) - 1, b: float = benchmark):
         return _PHI((s - b) * math.sqrt(n) / math.sqrt(max(1 - g3 * s + (g4 - 1) / 4 * s**2, 1e-9)))
 
-    got = _number(answer(x.copy(), benchmark), "the probability")
+    got = one_number(answer(x.copy(), benchmark), "the probability")
     if abs(got - value()) <= 3e-3:
         return
     mistakes = {
@@ -60,7 +60,7 @@ def check_deflate(answer: Callable[[np.ndarray, np.ndarray, float], float]) -> N
         variance = scale * float(kept.var(ddof=1))
         return deflated_sharpe_ratio(best, num_trials=count, trial_variance=variance)
 
-    got = _number(answer(best.copy(), every.copy(), periods), "the deflated Sharpe ratio")
+    got = one_number(answer(best.copy(), every.copy(), periods), "the deflated Sharpe ratio")
     if abs(got - value(every, 1.0, len(every))) <= 3e-3:
         return
     if got < 1e-6:
@@ -124,7 +124,7 @@ def check_embargo(answer: Callable[[int, int, int, int], Iterable[Any]]) -> None
 @exercise("trials.spread", kind="measure", difficulty=2, minutes=10)
 def check_spread(answer: float | Callable[[], float]) -> None:
     """How far one PBO can be trusted"""
-    got = _number(answer() if callable(answer) else answer, "the standard deviation")
+    got = one_number(answer() if callable(answer) else answer, "the standard deviation")
     if 0.17 <= got <= 0.24:
         return
     if got > 1:
@@ -183,13 +183,3 @@ def _diagnose(got: float, mistakes: dict[float, str], near: float) -> None:
     for value, words in mistakes.items():
         if abs(got - value) <= near:
             raise Wrong(words)
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}")
-    return number

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...simulated import Asset, conditional_variance, simulate_market
-from ..checks import Wrong, exercise
+from ..checks import Wrong, exercise, one_number
 
 
 @exercise("truth.score", kind="implement", difficulty=2, minutes=10)
@@ -18,7 +18,7 @@ def check_score(answer: Callable[[np.ndarray, np.ndarray], float]) -> None:
     x, y = np.array([1.0, -2.0, 3.0]), np.array([0.01, 0.02, -0.01])
     p = x * y
     right = p.sum() / math.sqrt((p**2).sum())
-    got = _number(answer(x, y), "the score")
+    got = one_number(answer(x, y), "the score")
     if math.isclose(got, right, rel_tol=1e-9):
         return
     t = p.mean() / p.std(ddof=1) * math.sqrt(3)
@@ -107,7 +107,7 @@ def check_flips(answer: Callable[..., float]) -> None:
 @exercise("truth.hours", kind="measure", difficulty=3, minutes=15)
 def check_hours(answer: float | Callable[[], float]) -> None:
     """How long must one look?"""
-    hours = _number(answer() if callable(answer) else answer, "the number of hours")
+    hours = one_number(answer() if callable(answer) else answer, "the number of hours")
     needed = ((1.96 + 0.8416) / 0.03) ** 2
     if abs(hours / needed - 1) <= 0.03:
         return
@@ -161,20 +161,10 @@ def _market(kind: str, seed: int, **planted: Any) -> Any:
 
 
 def _p(answer: Callable[..., float], x: np.ndarray, y: np.ndarray, seed: int) -> float:
-    p = _number(answer(x, y, np.random.default_rng(seed)), "p")
+    p = one_number(answer(x, y, np.random.default_rng(seed)), "p")
     if not 0 <= p <= 1:
         raise Wrong(f"p is a share between 0 and 1, yours is {p:g}")
     return p
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}: not a number to go on with")
-    return number
 
 
 def _phi(x: float) -> float:

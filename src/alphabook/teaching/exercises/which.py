@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import Wrong, exercise
+from ..checks import Wrong, exercise, one_number
 
 Line = tuple[float, float]  # price per call, price per n (fast) or per n squared (dense)
 
@@ -23,7 +23,7 @@ def check_count(answer: Callable[[str, int, int, int], int]) -> None:
         ("favor", 100, 8, 16),
         ("window", 6, 2, 9),
     ):
-        right, got = _count(pattern, n, d, size), _number(answer(pattern, n, d, size), "the count")
+        right, got = _count(pattern, n, d, size), one_number(answer(pattern, n, d, size), "the count")
         if got == right:
             continue
         case = f"{pattern}, n = {n}, d = {d}" + (f", size {size}" if size else "")
@@ -81,7 +81,7 @@ def check_crossover(answer: Callable[[Line, Line], int]) -> None:
         ((0.0, 0.5), (0.2, 1.1)),
     )
     for dense, fast in cases:
-        right, got = _cross(dense, fast), _number(answer(dense, fast), "the crossover")
+        right, got = _cross(dense, fast), one_number(answer(dense, fast), "the crossover")
         if got == right:
             continue
         (a1, b1), (a2, b2) = dense, fast
@@ -166,7 +166,7 @@ def _race(answer: Callable[..., Any], slowness: Callable[[int, str], float], *, 
         raise Wrong(f"return a dictionary of seconds under the names of the work, got {type(got).__name__}")
     if min(own.values()) < rounds:
         raise Wrong(f"{rounds} rounds were asked for, and one of the two was called {min(own.values())} times")
-    first, second = (_number(got[name], f"the time of {name}") for name in "ab")
+    first, second = (one_number(got[name], f"the time of {name}") for name in "ab")
     if first <= 0 or second <= 0:
         raise Wrong(f"times are positive, got {first:g} and {second:g}: read the clock before and after the call")
     return second / first
@@ -180,7 +180,7 @@ SLACK = 0.02  # what one draw of tasks and features differs from the next
 @exercise("which.features", kind="measure", difficulty=3, minutes=20)
 def check_features(answer: int | Callable[[], int]) -> None:
     """How many features are enough?"""
-    features = _number(answer() if callable(answer) else answer, "the number of features")
+    features = one_number(answer() if callable(answer) else answer, "the number of features")
     if features < 1 or features != int(features):
         raise Wrong(f"{features:g} is no number of features: a whole number, one or more")
     if features >= 1_024:
@@ -217,11 +217,3 @@ def _error_of(features: int) -> float:
 
 
 # --- a forecast ------------------------------------------------------------------------------------
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is one number, got {type(value).__name__}") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}: not a number to go on with")
-    return number
